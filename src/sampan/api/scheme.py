@@ -1,0 +1,89 @@
+"""The scheme: one row a resource. Adding a kind is one file in `kinds/` and one row in `kinds/__init__.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sampan.api.meta import Obj
+from sampan.api.status import FieldError
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a server-side Table. `priority` 1 columns appear with -o wide only."""
+
+    name: str
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """All that the server does for one kind (the strategy of kubernetes/pkg/registry/<group>/<kind>).
+
+    All functions are pure. `default`, `prepare_create`, `prepare_update` change the object they are given in place
+    (it is the caller's own copy); `validate*` return every fault found; `row` gives the Table cells in column order.
+    """
+
+    columns: tuple[Column, ...]
+    row: Callable[[Obj, datetime], list[Any]]
+    default: Callable[[Obj], None] = lambda obj: None
+    prepare_create: Callable[[Obj], None] = lambda obj: None
+    prepare_update: Callable[[Obj, Obj], None] = lambda new, old: None
+    validate: Callable[[Obj], list[FieldError]] = lambda obj: []
+    validate_update: Callable[[Obj, Obj], list[FieldError]] = lambda new, old: []
+    validate_status: Callable[[Obj, Obj], list[FieldError]] = lambda new, old: []
+    # Text for a `Warning:` header of every request to this resource ("" none).
+    deprecated: str = ""
+    warnings: Callable[[Obj], list[str]] = lambda obj: []
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One row of the scheme.
+
+    `definition` names the schema in kubernetes-validate's definitions. `fields` are the selectable fields beyond
+    metadata.name and metadata.namespace. `generation`: does a change of spec raise metadata.generation?
+    """
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    definition: str
+    strategy: Strategy
+    singular: str = ""
+    short: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    namespaced: bool = True
+    subresources: tuple[str, ...] = ()
+    fields: Mapping[str, Callable[[Obj], str]] = field(default_factory=dict)
+    generation: bool = False
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def id(self) -> str:
+        """The name clients use: "pods", "deployments.apps"."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def status(self) -> bool:
+        return "status" in self.subresources
+
+
+class Scheme:
+    """The table of resources, looked up by id, by (group, version, plural) and by (apiVersion, kind)."""
+
+    def __init__(self, resources: tuple[Resource, ...]) -> None:
+        self.resources = resources
+        self.by_id = {r.id: r for r in resources}
+        self.by_path = {(r.group, r.version, r.plural): r for r in resources}
+        self.by_kind = {(r.api_version, r.kind): r for r in resources}

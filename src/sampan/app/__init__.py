@@ -1,0 +1,1 @@
+"""Row 4: the only place that builds and connects things."""

@@ -1,0 +1,1 @@
+"""Row 0: what every room may use. Knows no Kubernetes."""

@@ -1,0 +1,1 @@
+"""Row 5: one file a verb."""

@@ -1,0 +1,1 @@
+"""Row 3: one file a controller; TABLE lists them all."""

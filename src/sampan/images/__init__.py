@@ -1,0 +1,1 @@
+"""Row 2: what an `image:` name means on this machine."""
