@@ -37,9 +37,7 @@ def sh(command: str) -> str:
 
 def snapshot() -> str:
     """Everything the cluster may change in the host's namespace, as text."""
-    names = (
-        "ip -br link; ip -4 -o addr; ip -4 route show table all; nft list ruleset; cat /proc/sys/net/ipv4/ip_forward"
-    )
+    commands = "ip -br link; ip -4 -o addr; ip -4 route show table all; nft list ruleset"
     return sh(f"{commands}; cat /proc/sys/net/ipv4/ip_forward")
 
 
