@@ -1,0 +1,68 @@
+"""The store in memory: for tests, and the plainest reading of the contract."""
+
+from __future__ import annotations
+
+import builtins
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Any
+
+from sampan.store.state import State, Write
+from sampan.store.types import Event, Record, Watch
+
+
+class MemoryStore:
+    """Implements `Store`; nothing outlives the process. `bound`: see `watching.Hub`."""
+
+    def __init__(self, bound: int = 16_384) -> None:
+        self._state = State(bound)
+        self._log: list[Event] = []
+
+    @property
+    def revision(self) -> int:
+        return self._state.revision
+
+    def get(self, key: str) -> Record | None:
+        return self._state.get(key)
+
+    def list(self, prefix: str, after: str = "", limit: int = 0) -> builtins.list[Record]:
+        return self._state.list(prefix, after, limit)
+
+    async def put(
+        self, key: str, value: bytes, expect: int | None = None, held: Callable[[int], Any] | None = None
+    ) -> Record:
+        return self._write(Write(key, value, expect, held))
+
+    async def delete(self, key: str, expect: int | None = None) -> Record:
+        return self._write(Write(key, None, expect, None))
+
+    def watch(self, prefix: str, after: int) -> Watch:
+        async def replay(after: int, upto: int, limit: int) -> builtins.list[Event]:
+            return await self.history(prefix, after, upto, limit)
+
+        return self._state.watch(prefix, after, replay)
+
+    async def history(self, prefix: str, after: int = 0, upto: int = 0, limit: int = 0) -> builtins.list[Event]:
+        self._state.check_kept(after)
+        first, last = self._position(after), self._position(upto or self.revision)
+        found = [e for e in self._log[first:last] if e.record.key.startswith(prefix)]
+        return found[:limit] if limit else found
+
+    async def compact(self, revision: int) -> None:
+        revision = min(revision, self.revision)
+        if revision > self._state.compacted:
+            del self._log[: self._position(revision)]
+            self._state.compacted = revision
+
+    async def close(self) -> None:
+        self._state.hub.close()
+
+    def _write(self, write: Write) -> Record:
+        event = self._state.judge(write, self._state.revision + 1, {})
+        self._log.append(event)
+        self._state.apply([event])
+        return event.record
+
+    def _position(self, revision: int) -> int:
+        """How many kept events are at or below `revision`."""
+        return bisect_right(self._log, revision, key=lambda e: e.record.revision)
