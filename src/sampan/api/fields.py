@@ -2,7 +2,7 @@
 
 Source: k8s.io/apimachinery/pkg/util/validation/field. A path is a plain string ("spec.ports[0].port"); build children
 with an f-string. Values in "Invalid value" are shown as Go shows them with %#v: strings quoted, numbers bare, a map of
-strings as map[string]string{"app":"x"}. Give `Raw(text)` when a value has a form of its own (a LabelSelector, a struct).
+strings as map[string]string{"app":"x"}. Give `Raw(text)` when a value has a form of its own (a struct).
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def not_supported(path: str, value: Any, supported: Iterable[str]) -> FieldError
     )
 
 
-def duplicate(path: str, value: Any) -> FieldError:
-    return FieldError("FieldValueDuplicate", path, _body("Duplicate value", value, ""))
+def duplicate(path: str, value: Any, detail: str = "") -> FieldError:
+    return FieldError("FieldValueDuplicate", path, _body("Duplicate value", value, detail))
 
 
 def not_found(path: str, value: Any) -> FieldError:

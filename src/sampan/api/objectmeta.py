@@ -37,7 +37,8 @@ def validate_update(new: Obj, old: Obj) -> list[FieldError]:
     if "deletionTimestamp" in old:
         extra = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
         if extra:
-            text = f"no new finalizers can be added if the object is being deleted, found new finalizers {fields.go(extra)}"
+            rule = "no new finalizers can be added if the object is being deleted"
+            text = f"{rule}, found new finalizers {fields.go(extra)}"
             found.append(fields.forbidden("metadata.finalizers", text))
     if not new.get("resourceVersion"):
         found.append(fields.invalid("metadata.resourceVersion", "", "must be specified for an update"))

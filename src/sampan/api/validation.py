@@ -104,9 +104,8 @@ def qualified_name(value: str) -> list[str]:
     """Keys of labels and annotations, finalizers: [prefix/]name."""
     *prefix, name = value.split("/")
     if len(prefix) > 1:
-        return [
-            f"a qualified name {_QUALIFIED_TEXT} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
-        ]
+        optional = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        return [f"a qualified name {_QUALIFIED_TEXT} {optional}"]
     faults: list[str] = []
     if prefix == [""]:
         faults.append("prefix part must be non-empty")
@@ -161,7 +160,10 @@ def http_header(value: str) -> list[str]:
 
 
 def c_identifier(value: str) -> list[str]:
-    rule = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'"
+    rule = (
+        "a valid C identifier must start with alphabetic character or '_', "
+        "followed by a string of alphanumeric characters or '_'"
+    )
     pattern = "[A-Za-z_][A-Za-z0-9_]*"
     return [] if _is_c_identifier(value) else [regex_text(rule, pattern, "my_name", "MY_NAME", "MyName")]
 
@@ -208,6 +210,42 @@ def ip(path: str, value: str) -> list[FieldError]:
     except ValueError:
         return [fields.invalid(path, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
     return []
+
+
+_SPECIAL_RANGES = (
+    ("is_loopback", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+    ("is_link_local", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+)
+_LINK_LOCAL_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))
+
+
+def ordinary_ip(path: str, value: str) -> list[FieldError]:
+    """An address of an endpoint or an externalIP: not unspecified, loopback or link-local."""
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        return [fields.invalid(path, value, "must be a valid IP address")]
+    if address.is_unspecified:
+        return [fields.invalid(path, value, f"may not be unspecified ({value})")]
+    if any(address in network for network in _LINK_LOCAL_MULTICAST):
+        text = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
+        return [fields.invalid(path, value, text)]
+    return [fields.invalid(path, value, text) for test, text in _SPECIAL_RANGES if getattr(address, test)]
+
+
+def fqdn(path: str, value: str) -> list[FieldError]:
+    """A domain name of at least two labels, with or without the last dot."""
+    name = value.removesuffix(".")
+    if not value:
+        return [fields.required(path)]
+    if faults := dns_subdomain(name):
+        return [fields.invalid(path, name, ",".join(faults))]
+    if "." not in name:
+        return [fields.invalid(path, name, "should be a domain with at least two segments separated by dots")]
+    return [error for label in name.split(".") for error in each(dns_label, path, label)]
+
+
+PROTOCOLS = ("SCTP", "TCP", "UDP")
 
 
 def port(path: str, value: int) -> list[FieldError]:

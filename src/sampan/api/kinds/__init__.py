@@ -3,8 +3,31 @@
 The order is the order of `kubectl api-resources` within a group.
 """
 
-from sampan.api.scheme import Resource, Scheme
+from sampan.api.kinds import (
+    configmap,
+    controllerrevision,
+    endpoints,
+    endpointslice,
+    event,
+    lease,
+    namespace,
+    node,
+    secret,
+    serviceaccount,
+)
+from sampan.api.scheme import Scheme
 
-_ROWS: tuple[Resource, ...] = ()
-
-SCHEME = Scheme(_ROWS)
+SCHEME = Scheme(
+    (
+        configmap.RESOURCE,
+        endpoints.RESOURCE,
+        event.RESOURCE,
+        namespace.RESOURCE,
+        node.RESOURCE,
+        secret.RESOURCE,
+        serviceaccount.RESOURCE,
+        controllerrevision.RESOURCE,
+        lease.RESOURCE,
+        endpointslice.RESOURCE,
+    )
+)
