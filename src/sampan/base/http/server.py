@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,11 @@ class Server:
         self._add(listener)
         bound: int = listener.sockets[0].getsockname()[1]
         return bound
+
+    async def listen_socket(self, sock: socket.socket, ssl_context: ssl.SSLContext | None = None) -> None:
+        """Serve a socket that listens already (one that a supervisor holds over our restarts)."""
+        loop = asyncio.get_running_loop()
+        self._add(await loop.create_server(lambda: Connection(self), sock=sock, ssl=ssl_context, backlog=1024))
 
     async def listen_unix(self, path: str | Path, mode: int = 0o600) -> None:
         """Listen on a Unix socket with this file mode; a stale socket file at the path is replaced."""

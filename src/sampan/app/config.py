@@ -1,0 +1,172 @@
+"""What a cluster is on disk: decided at the first `up`, read by every process afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import socket
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sampan.base import fs
+from sampan.base.errors import UserError
+from sampan.node.network import NetworkPlan, choose_plan
+
+DEFAULT_STATE = Path("/var/lib/sampan")
+DEFAULT_RUN = Path("/run/sampan")
+DEFAULT_CLUSTER = "default"
+DOMAIN = "cluster.local"
+API_PORT = 6443
+NODE_PORTS = (30000, 32767)
+MAX_NODES = 100
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+
+
+def state_root(given: Path | None = None) -> Path:
+    """--state, else $SAMPAN_STATE, else /var/lib/sampan."""
+    return (given or Path(os.environ.get("SAMPAN_STATE") or DEFAULT_STATE)).absolute()
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One cluster. `root` is the state root that clusters share, `directory` this cluster's own part of it."""
+
+    name: str
+    root: Path
+    plan: NetworkPlan
+    api_port: int
+
+    @property
+    def directory(self) -> Path:
+        return self.root / "clusters" / self.name
+
+    @property
+    def pki(self) -> Path:
+        return self.directory / "pki"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.directory / "kubeconfig"
+
+    @property
+    def store(self) -> Path:
+        return self.directory / "store.db"
+
+    @property
+    def logs(self) -> Path:
+        """Log files of sampan's own processes."""
+        return self.directory / "logs"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def run(self) -> Path:
+        return self.plan.run
+
+    @property
+    def token(self) -> str:
+        """The administrator's bearer token."""
+        return (self.pki / "token").read_text().strip()
+
+    @property
+    def url(self) -> str:
+        """Where the API is for programs of the host."""
+        return f"https://127.0.0.1:{self.api_port}"
+
+    @property
+    def lan_url(self) -> str:
+        """Where the API is for nodes and pods."""
+        return f"https://{self.plan.host_ip}:{self.api_port}"
+
+    def node_dir(self, node: str) -> Path:
+        return self.directory / "nodes" / node
+
+    def node_run(self, node: str) -> Path:
+        return self.run / "nodes" / node
+
+    def agent_socket(self, node: str) -> Path:
+        return self.node_run(node) / "agent.sock"
+
+    def save(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.chmod(0o711)
+        content = {"index": self.plan.index, "nodes": list(self.plan.nodes), "apiPort": self.api_port}
+        fs.write_atomic(self.directory / "cluster.json", json.dumps(content, indent=2).encode() + b"\n")
+        self.pki.mkdir(mode=0o700, exist_ok=True)
+        if not (self.pki / "token").exists():
+            fs.write_atomic(self.pki / "token", secrets.token_urlsafe(32).encode(), 0o600)
+
+
+def load(name: str, root: Path) -> Cluster | None:
+    """The cluster as it was saved, None when there is none. Raises UserError when the file is damaged."""
+    path = root / "clusters" / name / "cluster.json"
+    try:
+        content = json.loads(path.read_bytes())
+        plan = NetworkPlan(name, content["index"], tuple(content["nodes"]), DEFAULT_RUN / name)
+        return Cluster(name, root, plan, content["apiPort"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path} is damaged: {error}", f"sampan down --cluster {name} --delete") from None
+
+
+def load_or_fail(name: str, root: Path) -> Cluster:
+    cluster = load(name, root)
+    if cluster is None:
+        others = names(root)
+        hint = f"sampan up --cluster {name}" + (f"   (there is: {', '.join(others)})" if others else "")
+        raise UserError(f'there is no cluster "{name}" in {root}', hint)
+    return cluster
+
+
+def names(root: Path) -> list[str]:
+    """The clusters of this state root."""
+    return sorted(p.parent.name for p in root.glob("clusters/*/cluster.json"))
+
+
+def decide(name: str, root: Path, nodes: int | None) -> Cluster:
+    """The cluster to bring up: the saved one (perhaps with more nodes), or a new one on free networks and ports.
+
+    Raises UserError.
+    """
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f'"{name}" cannot be a cluster name: lower case letters, digits and "-", at most 32',
+            "sampan up --cluster my-cluster",
+        )
+    if nodes is not None and not 1 <= nodes <= MAX_NODES:
+        raise UserError(f"a cluster has 1 to {MAX_NODES} nodes, not {nodes}", "sampan up --nodes 3")
+    saved = load(name, root)
+    if saved is not None:
+        have = len(saved.plan.nodes)
+        if nodes is not None and nodes < have:
+            raise UserError(
+                f'cluster "{name}" has {have} nodes; nodes cannot be taken away',
+                f"sampan down --cluster {name} --delete   (deletes its objects too)",
+            )
+        return replace(saved, plan=replace(saved.plan, nodes=_node_names(nodes or have)))
+    taken = [other.plan.index for n in names(root) if (other := load(n, root))]
+    plan = choose_plan(name, _node_names(nodes or 1), taken, DEFAULT_RUN)
+    return Cluster(name, root, plan, _free_port(API_PORT + plan.index))
+
+
+def _node_names(count: int) -> tuple[str, ...]:
+    return tuple(f"node-{k}" for k in range(count))
+
+
+def _free_port(first: int) -> int:
+    """The first TCP port from `first` on that nobody listens on."""
+    for port in range(first, first + 200):
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+            return port
+    raise UserError(f"no free port for the API between {first} and {first + 199}", "ss -ltn")

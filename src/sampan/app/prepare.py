@@ -1,0 +1,46 @@
+"""What has to be on disk before a cluster's processes start: its decision, certificates, kubeconfig."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from sampan.app import kubeconfig
+from sampan.app.config import DOMAIN, Cluster, decide
+from sampan.base.clock import SystemClock
+from sampan.base.errors import UserError
+from sampan.ca.authority import Authority, Leaf
+
+
+def prepare(name: str, root: Path, nodes: int | None) -> Cluster:
+    """Decide, issue, write; does nothing that is done already. Raises UserError."""
+    if os.geteuid() != 0:
+        raise UserError(
+            "sampan needs root: it makes network namespaces, mounts and packet rules",
+            f"sudo sampan up --cluster {name}",
+        )
+    cluster = decide(name, root, nodes)
+    try:
+        cluster.save()
+        _certificates(cluster)
+        kubeconfig.write(cluster)
+        cluster.logs.mkdir(exist_ok=True)
+        (root / "images").mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the state directory cannot be written: {error}", "sampan up --state DIR") from None
+    return cluster
+
+
+def _certificates(cluster: Cluster) -> None:
+    now = SystemClock().now()
+    authority = Authority.open(cluster.pki, f"sampan-{cluster.name}", now)
+    names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{DOMAIN}")
+    hosts = (*names, "localhost", socket.gethostname(), "127.0.0.1", cluster.plan.host_ip, cluster.plan.kubernetes_ip)
+    leaves = [
+        Leaf("server", "kube-apiserver", hosts=hosts, server=True),
+        Leaf("admin", "kubernetes-admin", ("system:masters",), client=True),
+        *(Leaf(f"agent-{n}", f"system:node:{n}", ("system:nodes",), client=True) for n in cluster.plan.nodes),
+    ]
+    for leaf in leaves:
+        authority.ensure(leaf, now)
