@@ -39,6 +39,9 @@ class Preconditions:
     revision: str = ""
 
 
+UNCONDITIONAL = Preconditions()
+
+
 class Client(Protocol):
     """LocalClient (in the server's process) and HttpClient (any Kubernetes API) implement it."""
 
@@ -71,7 +74,7 @@ class Client(Protocol):
         *,
         grace: int | None = None,
         propagation: str = "",
-        preconditions: Preconditions = Preconditions(),
+        preconditions: Preconditions = UNCONDITIONAL,
     ) -> Obj: ...
 
     async def stream(
