@@ -1,0 +1,95 @@
+"""`sampan up`: bring a cluster up, and stay with it unless told to leave (-d)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sampan.app import kubeconfig
+from sampan.app.config import Cluster, state_root
+from sampan.app.prepare import prepare
+from sampan.app.supervisor import running
+from sampan.base.errors import SampanError, UserError
+from sampan.cli.options import DEFAULT_CLUSTER, ClusterName, StateDir
+
+
+def up(
+    cluster: ClusterName = DEFAULT_CLUSTER,
+    nodes: Annotated[int | None, typer.Option("--nodes", help="Number of nodes [default: 1, or as before].")] = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the cluster is ready.")] = False,
+    no_merge: Annotated[
+        bool, typer.Option("--no-kubeconfig-merge", help="Leave the user's own kubeconfig alone.")
+    ] = False,
+    state: StateDir = None,
+) -> int:
+    """Bring a cluster up: API server, nodes, networks, DNS. Pods it had before start again."""
+    began = time.monotonic()
+    made = prepare(cluster, state_root(state), nodes)
+    pid = running(made)
+    if pid:
+        print(f"cluster {made.name} is up already (supervisor {pid})")
+    else:
+        _start(made)
+    if not no_merge:
+        kubeconfig.merge(made, kubeconfig.user_config())
+    if not pid:
+        print(f"cluster {made.name} is ready after {time.monotonic() - began:.2f} s")
+    _introduce(made, merged=not no_merge)
+    if detach:
+        return 0
+    from sampan.cli.live import stay
+
+    return stay(made)
+
+
+def _start(cluster: Cluster) -> None:
+    """Start the supervisor and follow its reports until the cluster is ready. Raises UserError when it is not."""
+    read, write = os.pipe()
+    command = [sys.executable, "-m", "sampan", "supervise", "--cluster", cluster.name, "--state", str(cluster.root)]
+    with (cluster.logs / "supervisor.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*command, "--report-fd", str(write)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(write,),
+            start_new_session=True,
+            cwd="/",
+        )
+    os.close(write)
+    try:
+        with os.fdopen(read) as reports:
+            for line in reports:
+                report = json.loads(line)
+                if "error" in report:
+                    process.terminate()
+                    process.wait()
+                    raise UserError(report["error"], report["hint"])
+                if report.get("ready"):
+                    return
+                print(f"✔ {report['stage']:<16} {report['ms']:>5} ms", flush=True)
+    except KeyboardInterrupt:
+        from sampan.app.destroy import take_down
+
+        process.terminate()
+        process.wait()
+        take_down(cluster)
+        raise
+    raise SampanError(f"the supervisor ended before the cluster was ready; see {cluster.logs / 'supervisor.log'}")
+
+
+def _introduce(cluster: Cluster, merged: bool) -> None:
+    plan = cluster.plan
+    print(f"  API       {cluster.url}   (from pods: https://kubernetes)")
+    print(f"  networks  pods {plan.pod_cidr}, services {plan.service_cidr}, nodes {plan.lan_cidr}")
+    print(f"  kubectl   export KUBECONFIG={cluster.kubeconfig}")
+    if merged:
+        own = Path(kubeconfig.user_config())
+        print(f"            or: kubectl --context {kubeconfig.context_name(cluster.name)}   (merged into {own})")
