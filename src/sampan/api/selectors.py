@@ -222,7 +222,7 @@ _TERM = re.compile(r"((?:[^\\=!]|\\.|!(?!=))*)(!=|==|=)((?:[^\\=]|\\[\\,=])*)", 
 
 def parse_fields(text: str, resource: Resource) -> FieldSelector:
     """The text form: `status.phase=Running,metadata.name!=a`. Raises ApiError 400 with kube-apiserver's text."""
-    known = _META_FIELDS | resource.fields
+    known = {**_META_FIELDS, **resource.fields}
     terms = []
     for part in _split(text):
         found = _TERM.fullmatch(part)

@@ -6,7 +6,7 @@ pkg/util/duration.HumanDuration.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -68,7 +68,12 @@ def partial(obj: Obj) -> Obj:
     return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
 
 
-_INCLUDE = {"": partial, "Metadata": partial, "Object": lambda obj: obj, "None": lambda obj: None}
+_INCLUDE: dict[str, Callable[[Obj], Obj | None]] = {
+    "": partial,
+    "Metadata": partial,
+    "Object": lambda obj: obj,
+    "None": lambda obj: None,
+}
 
 
 def table(
@@ -83,7 +88,7 @@ def table(
 ) -> Obj:
     """A Table of `objects`, in their order.
 
-    `include` is the request's includeObject (Metadata, Object, None); `metadata` the list's (resourceVersion, continue);
+    `include` is the request's includeObject (Metadata, Object, None), `metadata` that of the list.
     `columns` False leaves out the definitions, as in the later events of a watch.
     Raises KeyError for another `include`.
     """
