@@ -18,7 +18,7 @@ PATIENCE = 30.0
 
 
 def take_down(cluster: Cluster) -> None:
-    """Stop the supervisor and its processes, end all pods, remove networks. Also after a run that was killed half-way."""
+    """Stop the processes, end all pods, remove networks. Also after a run that was killed half-way."""
     if os.geteuid() != 0:
         raise UserError("sampan needs root to take a cluster down", f"sudo sampan down --cluster {cluster.name}")
     _stop_supervisor(cluster)

@@ -37,7 +37,9 @@ def register(
 
 @app.command("alias")
 def alias(
-    pattern: Annotated[str, typer.Argument(help="PATTERN=TARGET: image names that match the glob PATTERN mean TARGET.")],
+    pattern: Annotated[
+        str, typer.Argument(help="PATTERN=TARGET: image names that match the glob PATTERN mean TARGET.")
+    ],
     state: StateDir = None,
 ) -> None:
     """Make image names mean the host's own shell and tools (PATTERN=host), or another image."""
