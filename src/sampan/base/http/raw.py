@@ -1,4 +1,4 @@
-"""A connection after an upgrade, for both ends: bytes both ways with back-pressure."""
+"""Bytes that arrive and leave with back-pressure: bodies as they come, and whole connections after an upgrade."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from collections import deque
 _HIGH = 256 * 1024
 
 
-class RawConnection:
-    """The `Raw` of `types.py` over an asyncio transport, whose protocol feeds it and tells it of pauses and the end."""
+class Inbox:
+    """Bytes from a transport, for one reader. Reading from the peer stops while much is waiting here."""
 
-    def __init__(self, transport: asyncio.Transport, leftover: bytes = b"") -> None:
+    def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._received: deque[bytes] = deque()
         self._size = 0
         self._ended = False
+        self._error: Exception | None = None
         self._reader: asyncio.Future[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
-        if leftover:
-            self.feed(leftover)
 
     async def read(self) -> bytes:
+        """The next bytes, b"" at the end. Raises ConnectionError when the peer broke off."""
         while not self._received:
+            if self._error is not None:
+                raise self._error
             if self._ended:
                 return b""
             self._reader = asyncio.get_running_loop().create_future()
@@ -34,16 +35,9 @@ class RawConnection:
         self._size = 0
         return data
 
-    async def write(self, data: bytes) -> None:
-        if self._transport.is_closing():
-            raise ConnectionResetError("the connection is closed")
-        self._transport.write(data)
-        if self._drained is not None:
-            await asyncio.shield(self._drained)
-
-    def close(self) -> None:
-        """Send what is still waiting, then close."""
-        self._transport.close()
+    @property
+    def empty(self) -> bool:
+        return not self._received
 
     # Called by the protocol that owns the transport.
 
@@ -54,9 +48,36 @@ class RawConnection:
             self._transport.pause_reading()
         self._wake()
 
-    def feed_end(self) -> None:
-        self._ended = True
-        self._wake()
+    def feed_end(self, error: Exception | None = None) -> None:
+        if not self._ended:
+            self._ended, self._error = True, error
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+
+class RawConnection(Inbox):
+    """The `Raw` of `types.py` over a transport, whose protocol feeds it and tells it of pauses and of the end."""
+
+    def __init__(self, transport: asyncio.Transport, leftover: bytes = b"") -> None:
+        super().__init__(transport)
+        self._drained: asyncio.Future[None] | None = None
+        if leftover:
+            self.feed(leftover)
+
+    async def write(self, data: bytes) -> None:
+        """Send; waits while the peer reads too slowly. Raises ConnectionError when it is gone."""
+        if self._transport.is_closing():
+            raise ConnectionResetError("the connection is closed")
+        self._transport.write(data)
+        if self._drained is not None:
+            await asyncio.shield(self._drained)
+
+    def close(self) -> None:
+        """Send what is still waiting, then close."""
+        self._transport.close()
 
     def pause(self) -> None:
         self._drained = asyncio.get_running_loop().create_future()
@@ -69,7 +90,3 @@ class RawConnection:
     def lost(self) -> None:
         self.feed_end()
         self.resume()
-
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
