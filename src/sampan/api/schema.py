@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -36,17 +36,17 @@ def decode(resource: Resource, body: bytes, mode: str) -> tuple[Obj, list[str]]:
     return obj, [] if mode == "Ignore" else faults
 
 
-def patched(resource: Resource, obj: Obj, mode: str, shown: str) -> list[str]:
+def patched(resource: Resource, obj: Obj, mode: str, shown: Callable[[], str]) -> list[str]:
     """Check and clean the result of a patch, in place; returns warnings.
 
-    `shown` is the patch as the error quotes it. Raises ApiError 422 as kube-apiserver does for patches.
+    `shown` gives the patch as the error quotes it. Raises ApiError 422 as kube-apiserver does for patches.
     """
     try:
         faults = [f"unknown field {fields.quote(path)}" for path in walk(resource.definition, obj)]
     except ValueError as error:
-        raise invalid("", "", "", [fields.invalid("patch", shown, str(error))]) from None
+        raise invalid("", "", "", [fields.invalid("patch", shown(), str(error))]) from None
     if mode == "Strict" and faults:
-        raise invalid("", "", "", [fields.invalid("patch", shown, strict_text(faults))])
+        raise invalid("", "", "", [fields.invalid("patch", shown(), strict_text(faults))])
     return [] if mode == "Ignore" else faults
 
 
