@@ -1,1 +1,1 @@
-"""Row 3: the kube-proxy role. README.md here teaches the rules first."""
+"""The kube-proxy role: Services and EndpointSlices become nftables rules of a node. See README.md in this folder."""

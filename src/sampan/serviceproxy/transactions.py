@@ -1,0 +1,71 @@
+"""One nft transaction at a time.
+
+The first change goes out at once; what changes while nft runs is in the next one. No timer waits for more. After a
+failure the next transaction is the whole state again, after a pause that doubles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from sampan.base import log
+from sampan.base.clock import Clock
+from sampan.base.errors import SampanError
+from sampan.base.proc import run
+
+Apply = Callable[[str], Awaitable[None]]
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 30.0
+
+_log = log.get("serviceproxy")
+
+
+async def nft(text: str) -> None:
+    """Run a transaction in the network namespace of this process. Raises ProcessError, UserError."""
+    await run(["nft", "-f", "-"], text.encode())
+
+
+class Transactions:
+    """The loop. `text(whole)` gives the next transaction ("": nothing to do), `applied()` hears that it is in force."""
+
+    def __init__(
+        self, name: str, text: Callable[[bool], str], applied: Callable[[], Awaitable[None]], apply: Apply, clock: Clock
+    ) -> None:
+        self._name = name
+        self._text = text
+        self._applied = applied
+        self._apply = apply
+        self._clock = clock
+        self._changed = asyncio.Event()
+        self._pause = 0.0
+        self.synced = asyncio.Event()
+
+    def changed(self) -> None:
+        """Something is different from what was applied last."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Apply the whole state, then each change, until cancelled."""
+        whole = True
+        self._changed.set()
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            whole = not await self._once(whole)
+            if whole:
+                await self._clock.sleep(self._pause)
+                self._changed.set()
+
+    async def _once(self, whole: bool) -> bool:
+        text = self._text(whole)
+        try:
+            if text:
+                await self._apply(text)
+            await self._applied()
+        except (SampanError, OSError) as error:
+            self._pause = min(max(2 * self._pause, PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+            _log.error("%s: %s; all rules again in %.1f s", self._name, error, self._pause)
+            return False
+        self._pause = 0.0
+        self.synced.set()
+        return True

@@ -1,0 +1,215 @@
+"""The rules do on a kernel what they say: two nodes, plain pods, tiny servers."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from proxylab import VIP, Lab, ask, connect, endpoint_slice, lab, service
+
+from sampan.api.meta import Key, Obj
+from sampan.base.clock import SystemClock
+from sampan.base.netns import inside
+from sampan.serviceproxy import conntrack, nft
+from sampan.serviceproxy.hostports import HostPorts
+from sampan.serviceproxy.model import Ruleset
+from sampan.serviceproxy.rules import compile_all
+
+HERE = "/proc/thread-self/ns/net"
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    run = tmp_path_factory.mktemp("run") / "spt-proxy"
+    run.mkdir()
+    with lab(run) as made:
+        yield Cluster(made)
+        listed = Path("/proc/self/mounts").read_text()
+    assert str(run) in listed
+    assert str(run) not in Path("/proc/self/mounts").read_text()
+
+
+class Cluster:
+    """Pods .2 and .3 on node a, .4 on node b, all with a TCP and a UDP server; rules on both nodes."""
+
+    def __init__(self, made: Lab) -> None:
+        self.lab = made
+        self.a2, self.a3, self.b4 = made.ip("a", 2), made.ip("a", 3), made.ip("b", 4)
+        self.pods = {self.a2: made.pod("a", 2), self.a3: made.pod("a", 3), self.b4: made.pod("b", 4)}
+        self.everywhere = {self.a2: "a", self.a3: "a", self.b4: "b"}
+        for ip, netns in self.pods.items():
+            made.tcp(netns, ip)
+            made.udp(netns, ip)
+        self.rules: dict[str, Ruleset] = {}
+
+    def apply(self, services: list[Obj], slices: list[Obj]) -> None:
+        """Make it so on both nodes: the first time as a whole, then by the difference."""
+        for node in ("a", "b"):
+            new = compile_all(services, slices, self.lab.facts(node))
+            old = self.rules.get(node)
+            text = nft.diff(old, new) if old else nft.full(new)
+            if text:
+                self.lab.nft(node, text)
+            self.rules[node] = new
+
+    def listing(self, node: str) -> str:
+        with inside(self.lab.node(node)):
+            return subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_virtual_ip_balances(net: Cluster) -> None:
+    net.apply([service()], [endpoint_slice(net.everywhere)])
+    count = collections.Counter(ask(net.pods[net.a2], VIP)[0] for _ in range(300))
+    assert set(count) == set(net.everywhere)
+    # chi-square with 2 degrees of freedom: above 18.4 one time in 10,000
+    assert sum((seen - 100) ** 2 / 100 for seen in count.values()) < 18.4
+
+
+def test_pods_keep_their_address_across_nodes(net: Cluster) -> None:
+    net.apply([service()], [endpoint_slice({net.b4: "b"})])
+    assert ask(net.pods[net.a2], VIP) == (net.b4, net.a2)
+
+
+def test_isolated_neighbours_on_one_node(net: Cluster) -> None:
+    net.apply([service()], [endpoint_slice({net.a3: "a"})])
+    assert ask(net.pods[net.a2], VIP) == (net.a3, net.a2)
+    assert ask(net.pods[net.a2], net.a3) == (net.a3, net.a2)
+
+
+def test_hairpin(net: Cluster) -> None:
+    net.apply([service()], [endpoint_slice({net.a2: "a"})])
+    assert ask(net.pods[net.a2], VIP) == (net.a2, net.lab.plan.node_gateway("a"))
+
+
+def test_host_and_nodes_reach_virtual_ips(net: Cluster) -> None:
+    plan = net.lab.plan
+    net.apply([service()], [endpoint_slice({net.b4: "b"})])
+    assert ask(HERE, VIP) == (net.b4, plan.node_ip("a"))
+    assert ask(net.lab.node("a"), VIP) == (net.b4, plan.node_ip("a"))
+    assert ask(net.lab.node("b"), VIP) == (net.b4, plan.node_gateway("b"))
+
+
+def test_node_port_from_the_host(net: Cluster) -> None:
+    plan = net.lab.plan
+    published = service(type="NodePort", ports=[{"port": 80, "protocol": "TCP", "nodePort": 30080}])
+    net.apply([published], [endpoint_slice({net.b4: "b"})])
+
+    async def publish() -> None:
+        ports = HostPorts(plan.host_table, SystemClock())
+        ports.service_changed(Key("default", "web"), published)
+        task = asyncio.create_task(ports.run())
+        while not ports.synced():
+            await asyncio.sleep(0.002)
+        task.cancel()
+
+    asyncio.run(publish())
+    for address in ("127.0.0.1", plan.host_ip, plan.node_ip("a"), plan.node_ip("b")):
+        assert ask(HERE, address, 30080)[0] == net.b4
+    assert ask(net.pods[net.a2], plan.node_ip("b"), 30080)[0] == net.b4
+    assert ask(net.pods[net.a2], plan.host_ip, 30080)[0] == net.b4
+
+
+def test_external_policy_local_keeps_the_client_or_drops(net: Cluster) -> None:
+    plan = net.lab.plan
+    ports = [{"port": 80, "protocol": "TCP", "nodePort": 30081}]
+    net.apply([service(type="NodePort", ports=ports, externalTrafficPolicy="Local")], [endpoint_slice({net.b4: "b"})])
+    assert ask(HERE, plan.node_ip("b"), 30081) == (net.b4, plan.host_ip)
+    with pytest.raises(TimeoutError):
+        connect(HERE, (plan.node_ip("a"), 30081), seconds=0.3)
+    assert ask(net.pods[net.a2], plan.node_ip("a"), 30081) == (net.b4, net.a2)  # the cluster's own traffic
+
+
+@pytest.mark.parametrize("source", ["pod", "node", "host"])
+def test_refusals(net: Cluster, source: str) -> None:
+    start = {"pod": net.pods[net.a2], "node": net.lab.node("a"), "host": HERE}[source]
+    published = service(type="NodePort", ports=[{"port": 80, "protocol": "TCP", "nodePort": 30082}])
+    net.apply([published], [])
+    for address in ((VIP, 80), (VIP, 81), (net.lab.plan.node_ip("a"), 30082)):
+        with pytest.raises(ConnectionRefusedError):
+            connect(start, address, seconds=1)
+    with pytest.raises(OSError):
+        connect(start, ("10.97.0.51", 80), seconds=0.2)
+
+
+def test_session_affinity_stays_until_the_endpoint_leaves(net: Cluster) -> None:
+    sticky = service(sessionAffinity="ClientIP")
+    net.apply([sticky], [endpoint_slice(net.everywhere)])
+    first = {ask(net.pods[net.a2], VIP)[0] for _ in range(20)}
+    assert len(first) == 1
+    net.apply([sticky], [endpoint_slice({ip: n for ip, n in net.everywhere.items() if ip not in first})])
+    second = {ask(net.pods[net.a2], VIP)[0] for _ in range(20)}
+    assert len(second) == 1
+    assert second != first
+    net.apply([sticky], [endpoint_slice(net.everywhere)])
+    assert {ask(net.pods[net.a2], VIP)[0] for _ in range(20)} == second
+
+
+def test_an_open_connection_outlives_its_endpoint(net: Cluster) -> None:
+    net.apply([service()], [endpoint_slice({net.b4: "b"})])
+    with connect(net.pods[net.a2], (VIP, 80)) as client:
+        net.apply([service()], [endpoint_slice({net.a3: "a"})])
+        assert ask(net.pods[net.a2], VIP)[0] == net.a3
+        net.apply([], [])
+        client.sendall(b"?")
+        assert client.recv(99).decode() == f"{net.b4} {net.a2}"
+
+
+def test_udp_follows_its_endpoints_on_one_socket(net: Cluster) -> None:
+    dns = service(ports=[{"port": 53, "protocol": "UDP"}])
+    with inside(net.pods[net.a2]):
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with client:
+        client.settimeout(2)
+        client.connect((VIP, 53))
+
+        def answers() -> str:
+            client.send(b"?")
+            return client.recv(99).decode().split()[0]
+
+        net.apply([dns], [endpoint_slice({net.b4: "b"}, port=53, protocol="UDP")])
+        assert answers() == net.b4
+        before = net.rules["a"]
+        net.apply([dns], [endpoint_slice({net.a3: "a"}, port=53, protocol="UDP")])
+        assert answers() == net.b4  # the kernel remembers
+        with inside(net.lab.node("a")):
+            assert conntrack.forget_now(conntrack.changed_flows(before, net.rules["a"])) == 1
+        assert answers() == net.a3
+        with inside(net.lab.node("a")):
+            assert conntrack.forget_now(conntrack.changed_flows(before, net.rules["a"])) == 0
+
+
+def test_source_ranges_and_load_balancer_address(net: Cluster) -> None:
+    balanced = service(type="LoadBalancer", loadBalancerSourceRanges=["10.243.0.0/24", "10.243.0.0/16"])
+    balanced["status"] = {"loadBalancer": {"ingress": [{"ip": "198.51.100.7"}]}}
+    net.apply([balanced], [endpoint_slice({net.b4: "b"})])
+    assert ask(net.pods[net.a2], "198.51.100.7")[0] == net.b4
+    with pytest.raises(TimeoutError):
+        connect(net.lab.node("a"), ("198.51.100.7", 80), seconds=0.3)
+
+
+def test_differences_add_up_to_the_whole(net: Cluster) -> None:
+    """Through many states by differences, back to nothing: the kernel's table equals the one made as a whole."""
+    ports = [{"port": 80, "protocol": "TCP", "nodePort": 30083}]
+    states: list[tuple[list[Obj], list[Obj]]] = [
+        ([service()], [endpoint_slice(net.everywhere)]),
+        ([service(type="NodePort", ports=ports, sessionAffinity="ClientIP")], [endpoint_slice(net.everywhere)]),
+        ([service(type="NodePort", ports=ports, externalTrafficPolicy="Local")], [endpoint_slice({net.a2: "a"})]),
+        ([service(sessionAffinity="ClientIP", externalIPs=["198.51.100.9"])], [endpoint_slice({net.a2: "a"})]),
+        ([service(), service("other", clusterIP="10.97.0.60", clusterIPs=["10.97.0.60"])], []),
+        ([], []),
+    ]
+    for services, slices in states:
+        net.apply(services, slices)
+        by_difference = blocks(net.listing("a"))
+        net.lab.nft("a", nft.full(net.rules["a"]))
+        assert by_difference == blocks(net.listing("a"))
+
+
+def blocks(listing: str) -> list[str]:
+    """Sets and chains as text, in an order of our own; elements in the kernel's."""
+    return sorted(block.strip("\n\t}") for block in listing.replace("\tset ", "\tchain ").split("\tchain "))
