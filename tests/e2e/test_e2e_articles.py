@@ -44,7 +44,19 @@ def test_apply_says_created_then_unchanged_then_configured(cluster):
 
 def test_pods_are_listed_with_ip_and_node_and_reachable_by_ip(applied):
     lines = applied.kubectl("get", "pods", "-o", "wide", "-l", "app=cloud-user").splitlines()
-    assert lines[0].split() == ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE", "NOMINATED", "NODE", "READINESS", "GATES"]
+    assert lines[0].split() == [
+        "NAME",
+        "READY",
+        "STATUS",
+        "RESTARTS",
+        "AGE",
+        "IP",
+        "NODE",
+        "NOMINATED",
+        "NODE",
+        "READINESS",
+        "GATES",
+    ]
     nodes = set()
     for line in lines[1:]:
         row = re.fullmatch(
