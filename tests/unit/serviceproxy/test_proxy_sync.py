@@ -1,0 +1,217 @@
+"""The loop around the rules: coalescing, recovery, draining, NodePorts and UDP flows. In virtual time, no kernel."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from proxyworld import VIP, A, endpoint, node_port, service, slice_of
+
+from sampan.api.meta import Key
+from sampan.base.clock import FakeClock
+from sampan.base.errors import ProcessError
+from sampan.serviceproxy.conntrack import Flow, Flows, stale
+from sampan.serviceproxy.hostports import HostPorts
+from sampan.serviceproxy.model import Frontend
+from sampan.serviceproxy.sync import ServiceProxy
+
+WEB, SLICE = Key("default", "web"), Key("default", "web-1")
+
+
+class Kernel:
+    """Takes transactions; each waits for `gate`, the first `failures` of them fail."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.texts: list[str] = []
+        self.forgotten: list[Flows] = []
+        self.failures = failures
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def apply(self, text: str) -> None:
+        self.texts.append(text)
+        await self.gate.wait()
+        if self.failures:
+            self.failures -= 1
+            raise ProcessError(["nft"], 1, "no")
+
+    async def forget(self, flows: Flows) -> None:
+        self.forgotten.append(flows)
+
+
+def play(scene: Callable[[ServiceProxy, Kernel, FakeClock], Awaitable[None]], failures: int = 0) -> None:
+    async def main() -> None:
+        kernel, clock = Kernel(failures), FakeClock()
+        proxy = ServiceProxy(A, clock, apply=kernel.apply, forget=kernel.forget)
+        assert not proxy.synced()
+        task = asyncio.create_task(proxy.run())
+        try:
+            await asyncio.wait_for(scene(proxy, kernel, clock), 5)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def feed(proxy: ServiceProxy, *endpoints: Any, svc: Any = None) -> None:
+    proxy.service_changed(WEB, svc or service())
+    proxy.slice_changed(SLICE, slice_of(*endpoints))
+
+
+def test_first_the_whole_then_differences() -> None:
+    async def scene(proxy: ServiceProxy, kernel: Kernel, _: FakeClock) -> None:
+        await proxy.wait_synced()
+        feed(proxy, endpoint("10.244.0.2"))
+        await settle()
+        assert [text.startswith("add table") for text in kernel.texts] == [True, False]
+        assert proxy.rules.targets() == {"10.244.0.2"}
+        proxy.slice_changed(SLICE, None)
+        await settle()
+        assert proxy.rules.targets() == set()
+        assert "reject" in kernel.texts[-1]
+        proxy.service_changed(WEB, None)
+        await settle()
+        assert not proxy.rules.services
+
+    play(scene)
+
+
+def test_changes_during_a_transaction_are_one() -> None:
+    async def scene(proxy: ServiceProxy, kernel: Kernel, _: FakeClock) -> None:
+        await proxy.wait_synced()
+        kernel.gate.clear()
+        feed(proxy, endpoint("10.244.0.2"))
+        await settle()
+        for last in range(3, 50):
+            proxy.slice_changed(SLICE, slice_of(endpoint(f"10.244.0.{last}")))
+            await asyncio.sleep(0)
+        kernel.gate.set()
+        await settle()
+        assert len(kernel.texts) == 3
+        assert proxy.rules.targets() == {"10.244.0.49"}
+
+    play(scene)
+
+
+def test_an_equal_object_is_silence() -> None:
+    async def scene(proxy: ServiceProxy, kernel: Kernel, _: FakeClock) -> None:
+        feed(proxy, endpoint("10.244.0.2"))
+        await settle()
+        before = len(kernel.texts)
+        feed(proxy, endpoint("10.244.0.2"))
+        await settle()
+        assert len(kernel.texts) == before
+
+    play(scene)
+
+
+def test_a_failure_means_all_again_after_a_growing_pause() -> None:
+    async def scene(proxy: ServiceProxy, kernel: Kernel, clock: FakeClock) -> None:
+        feed(proxy, endpoint("10.244.0.2"))
+        await settle()
+        assert (len(kernel.texts), proxy.synced()) == (1, False)
+        await clock.advance(0.1)
+        assert (len(kernel.texts), proxy.synced()) == (2, False)
+        await clock.advance(0.1)
+        assert len(kernel.texts) == 2
+        await clock.advance(0.1)
+        assert (len(kernel.texts), proxy.synced()) == (3, True)
+        assert all(text.startswith("add table") for text in kernel.texts)
+
+    play(scene, failures=2)
+
+
+def test_drained_waits_until_the_kernel_knows() -> None:
+    async def scene(proxy: ServiceProxy, kernel: Kernel, _: FakeClock) -> None:
+        feed(proxy, endpoint("10.244.0.2"), endpoint("10.244.0.3"))
+        await proxy.wait_synced()
+        await proxy.drained("10.244.0.99")
+        waiting = asyncio.create_task(proxy.drained("10.244.0.2"))
+        await settle()
+        assert not waiting.done()
+        kernel.gate.clear()
+        proxy.slice_changed(SLICE, slice_of(endpoint("10.244.0.3")))
+        await settle()
+        assert not waiting.done()
+        kernel.gate.set()
+        await waiting
+
+    play(scene)
+
+
+def test_the_last_endpoint_drains_although_nobody_takes_over() -> None:
+    async def scene(proxy: ServiceProxy, kernel: Kernel, _: FakeClock) -> None:
+        feed(proxy, endpoint("10.244.0.2"))
+        await proxy.wait_synced()
+        waiting = asyncio.create_task(proxy.drained("10.244.0.2"))
+        proxy.slice_changed(SLICE, slice_of(endpoint("10.244.0.2", ready=False, serving=True, terminating=True)))
+        await waiting
+        assert "10.244.0.2" in kernel.texts[-1]
+
+    play(scene)
+
+
+def test_a_slice_that_changes_its_service() -> None:
+    async def scene(proxy: ServiceProxy, _kernel: Kernel, __: FakeClock) -> None:
+        feed(proxy, endpoint("10.244.0.2"))
+        await proxy.wait_synced()
+        proxy.slice_changed(SLICE, slice_of(endpoint("10.244.0.2"), name="other"))
+        await settle()
+        assert proxy.rules.targets() == set()
+
+    play(scene)
+
+
+def test_udp_targets_that_changed_are_forgotten() -> None:
+    udp = service(ports=[{"port": 53, "protocol": "UDP"}])
+    ports = [{"name": "", "port": 53, "protocol": "UDP"}]
+
+    async def scene(proxy: ServiceProxy, kernel: Kernel, _: FakeClock) -> None:
+        proxy.service_changed(WEB, udp)
+        proxy.slice_changed(SLICE, slice_of(endpoint("10.244.0.2"), ports=ports))
+        await proxy.wait_synced()
+        proxy.slice_changed(SLICE, slice_of(endpoint("10.244.0.3"), ports=ports))
+        await settle()
+        assert kernel.forgotten[-1] == {Frontend(VIP, "udp", 53): frozenset({("10.244.0.3", 53)})}
+
+    play(scene)
+
+
+def test_which_flows_are_stale() -> None:
+    flows = {
+        Frontend(VIP, "udp", 53): frozenset({("10.244.0.3", 53)}),
+        Frontend("", "udp", 30053): frozenset({("10.244.0.3", 53)}),
+    }
+    assert stale(Flow((VIP, 53), ("10.244.0.2", 53), b""), flows)
+    assert not stale(Flow((VIP, 53), ("10.244.0.3", 53), b""), flows)
+    assert not stale(Flow((VIP, 54), ("10.244.0.2", 53), b""), flows)
+    assert stale(Flow(("172.30.0.2", 30053), ("10.244.0.2", 53), b""), flows)
+    assert not stale(Flow(("10.244.0.2", 53), ("10.244.0.2", 53), b""), flows)
+
+
+def test_host_ports() -> None:
+    async def main() -> None:
+        kernel = Kernel()
+        ports = HostPorts("sampan-dev", FakeClock(), apply=kernel.apply)
+        ports.service_changed(WEB, node_port())
+        task = asyncio.create_task(ports.run())
+        await settle()
+        ports.service_changed(WEB, service(type="NodePort", ports=[{"port": 53, "protocol": "UDP", "nodePort": 30053}]))
+        await settle()
+        ports.service_changed(WEB, service())
+        ports.service_changed(Key("default", "gone"), None)
+        await settle()
+        task.cancel()
+        assert kernel.texts == [
+            "flush set ip sampan-dev nodeports\nadd element ip sampan-dev nodeports { tcp . 30080 }\n",
+            "delete element ip sampan-dev nodeports { tcp . 30080 }\n"
+            "add element ip sampan-dev nodeports { udp . 30053 }\n",
+            "delete element ip sampan-dev nodeports { udp . 30053 }\n",
+        ]
+
+    asyncio.run(main())
