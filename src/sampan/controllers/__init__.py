@@ -1,1 +1,42 @@
-"""Row 3: one file a controller; TABLE lists them all."""
+"""Row 3: one file a controller; `table` lists them all.
+
+A row says what the controller watches and how it reconciles a key (`client.env.Controller`); `client.controller` runs
+the rows. Controllers never call each other: each reads what the others wrote.
+"""
+
+from __future__ import annotations
+
+from sampan.api.scheme import Scheme
+from sampan.client.env import Controller
+from sampan.controllers import (
+    deployment,
+    endpoints,
+    endpointslice,
+    endpointslice_mirroring,
+    garbagecollector,
+    namespace,
+    nodelifecycle,
+    podgc,
+    replicaset,
+    root_ca,
+    scheduler,
+    serviceaccount,
+)
+
+
+def table(scheme: Scheme, root_ca_pem: str) -> tuple[Controller, ...]:
+    """All controllers, in the order a manifest comes true. Call once a cluster: rows remember their own writes."""
+    return (
+        serviceaccount.controller(),  # a pod needs an identity before anything else
+        root_ca.controller(root_ca_pem),  # … and what to check the API server's certificate with
+        deployment.controller(),  # Deployments → ReplicaSets
+        replicaset.controller(),  # ReplicaSets → pods
+        scheduler.controller(),  # pods → nodes
+        endpointslice.controller(),  # ready pods → what the service proxy and DNS read
+        endpoints.controller(),  # … and what `kubectl get ep` and older programs read
+        endpointslice_mirroring.controller(),  # hand-written Endpoints → slices
+        nodelifecycle.controller(),  # silent nodes → taints, evictions
+        podgc.controller(),  # pods nobody would ever end
+        namespace.controller(scheme),  # deleted namespaces → empty ones
+        garbagecollector.controller(scheme),  # what owners leave behind
+    )

@@ -1,0 +1,72 @@
+"""The writes every controller does."""
+
+from __future__ import annotations
+
+from sampan.api import meta
+from sampan.api.meta import Obj
+from sampan.api.status import ApiError
+from sampan.client.env import Env
+from sampan.client.types import Preconditions
+
+
+async def write_status(env: Env, resource: str, obj: Obj, status: Obj) -> bool:
+    """Make the object's status equal `status`; says whether anything had to be written.
+
+    A merge patch that takes out what is no longer there: it cannot lose a race against a change of the spec.
+    """
+    old = obj.get("status") or {}
+    if old == status:
+        return False
+    patch = {k: v for k, v in status.items() if old.get(k) != v} | {k: None for k in old if k not in status}
+    await env.client.patch(resource, meta.name(obj), meta.namespace(obj), {"status": patch}, subresource="status")
+    return True
+
+
+async def remove(env: Env, resource: str, obj: Obj, *, grace: int | None = None, propagation: str = "") -> bool:
+    """Delete this very object (uid); says whether it was still there."""
+    only_this = Preconditions(uid=meta.uid(obj))
+    try:
+        await env.client.delete(
+            resource, meta.name(obj), meta.namespace(obj), grace=grace, propagation=propagation, preconditions=only_this
+        )
+    except ApiError as error:
+        # 409: another object has taken the name.
+        if error.code not in (404, 409):
+            raise
+        return False
+    return True
+
+
+async def patch_exactly(env: Env, resource: str, obj: Obj, patch: Obj) -> Obj:
+    """A merge patch that fails with 409 unless the object is still as `obj` shows it."""
+    metadata = {**patch.get("metadata", {}), "resourceVersion": obj["metadata"]["resourceVersion"]}
+    return await env.client.patch(resource, meta.name(obj), meta.namespace(obj), {**patch, "metadata": metadata})
+
+
+def set_condition(
+    conditions: list[Obj], kind: str, status: str, reason: str, message: str, now: str, *, updated: bool = False
+) -> list[Obj]:
+    """The conditions with this one in place; `lastTransitionTime` moves only when the status does.
+
+    `updated`: this kind also keeps `lastUpdateTime`. A condition with the same status and reason stays as it is.
+    """
+    old = next((c for c in conditions if c["type"] == kind), None)
+    if old and (old["status"], old.get("reason")) == (status, reason):
+        return conditions
+    new: Obj = {"type": kind, "status": status}
+    if updated:
+        new["lastUpdateTime"] = now
+    same = old is not None and old["status"] == status
+    new["lastTransitionTime"] = old["lastTransitionTime"] if old and same else now
+    new |= {"reason": reason, "message": message}
+    return [*(c for c in conditions if c["type"] != kind), new]
+
+
+async def create_missing(env: Env, resource: str, obj: Obj) -> None:
+    """Create an object with a fixed name; another one was quicker, or its namespace is going: both are fine."""
+    try:
+        await env.client.create(resource, obj)
+    except ApiError as error:
+        causes = [cause.get("reason") for cause in error.details.get("causes") or ()]
+        if error.reason != "AlreadyExists" and "NamespaceTerminating" not in causes:
+            raise
