@@ -6,13 +6,17 @@ The order is the order of `kubectl api-resources` within a group.
 from sampan.api.kinds import (
     configmap,
     controllerrevision,
+    deployment,
     endpoints,
     endpointslice,
     event,
     lease,
     namespace,
     node,
+    pod,
+    replicaset,
     secret,
+    service,
     serviceaccount,
 )
 from sampan.api.scheme import Scheme
@@ -24,9 +28,13 @@ SCHEME = Scheme(
         event.RESOURCE,
         namespace.RESOURCE,
         node.RESOURCE,
+        pod.RESOURCE,
         secret.RESOURCE,
         serviceaccount.RESOURCE,
+        service.RESOURCE,
         controllerrevision.RESOURCE,
+        deployment.RESOURCE,
+        replicaset.RESOURCE,
         lease.RESOURCE,
         endpointslice.RESOURCE,
     )

@@ -20,7 +20,6 @@ Volumes = Mapping[str, Obj]
 
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
-PROTOCOLS = ("SCTP", "TCP", "UDP")
 _SIDECAR_FIELDS = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
 _NOT_EPHEMERAL = ("ports", "resources", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
 _PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
@@ -139,7 +138,7 @@ def _ports(ports: list[Obj], path: str) -> list[FieldError]:
             found += validation.port(f"{at}.containerPort", port["containerPort"])
         if port.get("hostPort"):
             found += validation.port(f"{at}.hostPort", port["hostPort"])
-        found += validation.one_of(f"{at}.protocol", port.get("protocol"), PROTOCOLS)
+        found += validation.one_of(f"{at}.protocol", port.get("protocol"), validation.PROTOCOLS)
     return found
 
 

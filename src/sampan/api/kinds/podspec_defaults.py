@@ -17,7 +17,7 @@ _HOOKS = ("postStart", "preStop")
 
 def default_pod(pod: Obj) -> None:
     """Defaults of a Pod: those of its spec and those that stay out of templates."""
-    spec = pod["spec"]
+    spec = pod.setdefault("spec", {})
     default_pod_spec(spec)
     spec.setdefault("enableServiceLinks", True)
     for field, container in pods.containers(spec):
