@@ -37,10 +37,7 @@ class MemoryStore:
         return self._write(Write(key, None, expect, None))
 
     def watch(self, prefix: str, after: int) -> Watch:
-        async def replay(after: int, upto: int, limit: int) -> builtins.list[Event]:
-            return await self.history(prefix, after, upto, limit)
-
-        return self._state.watch(prefix, after, replay)
+        return self._state.watch(prefix, after, self.history)
 
     async def history(self, prefix: str, after: int = 0, upto: int = 0, limit: int = 0) -> builtins.list[Event]:
         self._state.check_kept(after)

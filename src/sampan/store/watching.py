@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from sampan.base.errors import Compacted
 from sampan.store.types import Event
 
-# (after, upto) → the kept events between, oldest first; fewer than PAGE means there are no more.
-Replay = Callable[[int, int, int], Awaitable[list[Event]]]
+# (prefix, after, upto, limit) → the kept events between, oldest first.
+Replay = Callable[[str, int, int, int], Awaitable[list[Event]]]
 PAGE = 1000
 
 
@@ -30,10 +30,10 @@ class Hub:
         return subscription
 
     def publish(self, events: list[Event]) -> None:
-        for prefix, subscriptions in self._groups.items():
+        for prefix, subscriptions in list(self._groups.items()):
             found = [e for e in events if e.record.key.startswith(prefix)]
             if found:
-                for subscription in subscriptions:
+                for subscription in list(subscriptions):  # an overflowing one leaves the group
                     subscription.offer(found)
 
     def remove(self, subscription: Subscription) -> None:
@@ -86,7 +86,7 @@ class Subscription:
     async def __aiter__(self) -> AsyncIterator[list[Event]]:
         try:
             while self._after < self._live_from and not self._closed:
-                page = await self._replay(self._after, self._live_from, PAGE)
+                page = await self._replay(self.prefix, self._after, self._live_from, PAGE)
                 self._after = page[-1].record.revision if len(page) == PAGE else self._live_from
                 if page:
                     yield page
