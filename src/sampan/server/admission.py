@@ -1,0 +1,115 @@
+"""The built-in admission chain: one visible table, run in order for every create, update and delete.
+
+Source: https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
+A plugin may change `obj` in place (it is the request's own copy) and refuses by raising ApiError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sampan.api.meta import Obj, deleting
+from sampan.api.scheme import Resource
+from sampan.api.status import forbidden, not_found
+
+Lookup = Callable[[str, str, str], Obj | None]
+IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
+
+
+@dataclass(slots=True)
+class Attributes:
+    """One write. `operation` is CREATE, UPDATE or DELETE; `obj` is None for a delete, `old` for a create.
+
+    `lookup(resource, name, namespace)` reads the store.
+    """
+
+    operation: str
+    resource: Resource
+    namespace: str
+    name: str
+    obj: Obj | None
+    old: Obj | None
+    lookup: Lookup
+    subresource: str = ""
+
+
+def _namespace_lifecycle(request: Attributes) -> None:
+    """Nothing new in a namespace that is not there or is going; the system's namespaces stay."""
+    resource = request.resource
+    if request.operation == "DELETE":
+        if resource.id == "namespaces" and request.name in IMMORTAL:
+            raise forbidden("namespaces", request.name, "this namespace may not be deleted")
+        return
+    if request.operation != "CREATE" or not resource.namespaced:
+        return
+    namespace = request.lookup("namespaces", request.namespace, "")
+    if namespace is None:
+        raise not_found("namespaces", request.namespace)
+    if deleting(namespace):
+        why = f"unable to create new content in namespace {request.namespace} because it is being terminated"
+        error = forbidden(resource.id, request.name, why)
+        cause = {
+            "reason": "NamespaceTerminating",
+            "message": f"namespace {request.namespace} is being terminated",
+            "field": "metadata.namespace",
+        }
+        error.details["causes"] = [cause]
+        raise error
+
+
+def _service_account(request: Attributes) -> None:
+    """A pod runs as a service account: `default` when it names none, and it must exist."""
+    if request.resource.id != "pods" or request.operation != "CREATE" or request.obj is None:
+        return
+    spec = request.obj["spec"]
+    name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+    # The account `default` of each namespace is made by a controller, perhaps a moment later.
+    if name != "default" and request.lookup("serviceaccounts", name, request.namespace) is None:
+        why = f'error looking up service account {request.namespace}/{name}: serviceaccount "{name}" not found'
+        raise forbidden("pods", request.name, why)
+    spec["serviceAccountName"] = spec["serviceAccount"] = name
+
+
+_UNHEALTHY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+
+def _default_tolerations(request: Attributes) -> None:
+    """A pod stays 300 s on a node that went away, unless it says otherwise."""
+    if request.resource.id != "pods" or request.operation != "CREATE" or request.obj is None:
+        return
+    spec = request.obj["spec"]
+    tolerations = spec.get("tolerations") or []
+
+    def tolerated(key: str) -> bool:
+        return any(t.get("key", key) in (key, "") and t.get("effect", "NoExecute") == "NoExecute" for t in tolerations)
+
+    more = [
+        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+        for key in _UNHEALTHY
+        if not tolerated(key)
+    ]
+    if more:
+        spec["tolerations"] = [*tolerations, *more]
+
+
+def _priority(request: Attributes) -> None:
+    """Without priority classes every pod has priority 0."""
+    if request.resource.id == "pods" and request.operation == "CREATE" and request.obj is not None:
+        spec = request.obj["spec"]
+        spec.setdefault("priority", 0)
+        spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+
+
+CHAIN: tuple[tuple[str, Callable[[Attributes], None]], ...] = (
+    ("NamespaceLifecycle", _namespace_lifecycle),
+    ("ServiceAccount", _service_account),
+    ("DefaultTolerationSeconds", _default_tolerations),
+    ("Priority", _priority),
+)
+
+
+def admit(request: Attributes) -> None:
+    """Run the chain. Raises ApiError of the plugin that refuses."""
+    for _, plugin in CHAIN:
+        plugin(request)

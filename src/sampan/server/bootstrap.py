@@ -1,0 +1,101 @@
+"""What every cluster has: its namespaces, the `kubernetes` Service with its endpoints, the DNS Service. Idempotent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sampan.api.meta import Obj
+from sampan.api.status import ApiError
+from sampan.server.allocators import Services
+from sampan.server.registry import Registry
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+async def run(registry: Registry, services: Services, address: str, port: int) -> None:
+    """`address`, `port`: where pods and nodes reach this server."""
+    for name in NAMESPACES:
+        await _ensure(registry, "namespaces", {"metadata": {"name": name}})
+    await _ensure(registry, "services", _kubernetes(services.address(1), port))
+    await _ensure(registry, "services", _dns(services.address(10)))
+    await _ensure(registry, "endpoints", _endpoints(address, port), overwrite="subsets")
+    await _ensure(registry, "endpointslices.discovery.k8s.io", _slice(address, port), overwrite="endpoints")
+
+
+async def _ensure(registry: Registry, resource: str, obj: Obj, overwrite: str = "") -> None:
+    """Create it unless it is there; then make the field `overwrite` (and a slice's ports) what it must be."""
+    metadata = obj["metadata"]
+    name, namespace = metadata["name"], metadata.get("namespace", "")
+    if registry.lookup(resource, name, namespace) is None:
+        try:
+            await registry.create(resource, obj)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+    elif overwrite:
+        patch: dict[str, Any] = {key: obj[key] for key in (overwrite, "ports") if key in obj}
+        await registry.patch(resource, name, namespace, patch)
+
+
+def _kubernetes(cluster_ip: str, port: int) -> Obj:
+    return {
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"component": "apiserver", "provider": "kubernetes"},
+        },
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": cluster_ip,
+            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}],
+        },
+    }
+
+
+def _dns(cluster_ip: str) -> Obj:
+    """No selector: each node's DNS server writes its own EndpointSlice, and each node uses its own."""
+    return {
+        "metadata": {
+            "name": "kube-dns",
+            "namespace": "kube-system",
+            "labels": {
+                "k8s-app": "kube-dns",
+                "kubernetes.io/cluster-service": "true",
+                "kubernetes.io/name": "CoreDNS",
+            },
+        },
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": cluster_ip,
+            "internalTrafficPolicy": "Local",
+            "ports": [
+                {"name": "dns", "protocol": "UDP", "port": 53, "targetPort": 53},
+                {"name": "dns-tcp", "protocol": "TCP", "port": 53, "targetPort": 53},
+            ],
+        },
+    }
+
+
+def _endpoints(address: str, port: int) -> Obj:
+    # The label keeps the slice mirroring controller away: the slice below is ours too.
+    return {
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+        },
+        "subsets": [{"addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}],
+    }
+
+
+def _slice(address: str, port: int) -> Obj:
+    return {
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+    }

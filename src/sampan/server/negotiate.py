@@ -1,0 +1,163 @@
+"""What a client sends and wants back: Accept, Content-Type, query parameters. Pure; header texts are parsed once.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#alternate-representations-of-resources
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import orjson
+
+from sampan.api import schema
+from sampan.api.meta import Obj
+from sampan.api.status import ApiError, bad_request, unsupported_media_type
+from sampan.base.http.types import Request
+from sampan.server.types import Deletion, Options
+from sampan.server.watch import Asked
+
+Query = dict[str, list[str]]
+
+_BODY_TYPES = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+_JSON = ("application/json", "application/*", "*/*", "")
+_VALIDATION = ("Ignore", "Strict", "Warn")
+
+
+class Shape(NamedTuple):
+    """`kind` is "", Table, PartialObjectMetadata or PartialObjectMetadataList; `version` that of meta.k8s.io."""
+
+    kind: str = ""
+    version: str = "v1"
+
+
+PLAIN = Shape()
+_SHAPES = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+
+
+@lru_cache(maxsize=256)
+def accepted(header: str) -> Shape:
+    """The first representation of the Accept header that we have (protobuf we have not). Raises ApiError 406."""
+    for part in header.split(","):
+        media, *parameters = (p.strip() for p in part.split(";"))
+        if media not in _JSON:
+            continue
+        given = dict(p.split("=", 1) for p in parameters if "=" in p)
+        kind = given.get("as", "")
+        if not kind:
+            return PLAIN
+        if kind in _SHAPES and given.get("g") == "meta.k8s.io" and given.get("v") in ("v1", "v1beta1"):
+            return Shape(kind, given["v"])
+    raise ApiError(406, "NotAcceptable", f"only the following media types are accepted: {_BODY_TYPES}")
+
+
+def json_body(request: Request) -> bytes:
+    """The body as JSON text; YAML is translated. Raises ApiError 400, 415."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if kind in ("application/json", ""):
+        return request.body
+    if kind in ("application/yaml", "application/x-yaml", "text/yaml"):
+        return orjson.dumps(_yaml(request.body))
+    raise unsupported_media_type(
+        f"the body of the request was in an unknown format - accepted media types include: {_BODY_TYPES}"
+    )
+
+
+def _yaml(body: bytes) -> Any:
+    import yaml  # only the few clients that send YAML pay for it
+
+    try:
+        return yaml.load(body, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, RecursionError) as error:
+        text = " ".join(str(error).split())
+        raise bad_request(f"error converting YAML to JSON: yaml: {text}") from None
+
+
+def parse_body(request: Request) -> Obj:
+    """The object in the body, {} without one, of a kind that has no schema here (DeleteOptions, Binding, …)."""
+    return schema.parse(json_body(request)) if request.body else {}
+
+
+def one(query: Query, name: str, default: str = "") -> str:
+    values = query.get(name)
+    return values[0] if values else default
+
+
+def flag(query: Query, name: str) -> bool:
+    """A boolean parameter as Go reads it: present without a value is true."""
+    values = query.get(name)
+    return values is not None and values[0].lower() not in ("false", "0")
+
+
+def integer(query: Query, name: str) -> int | None:
+    """Raises ApiError 400."""
+    text = one(query, name)
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise bad_request(
+            f'{name}: Invalid value: "{text}": strconv.ParseInt: parsing "{text}": invalid syntax'
+        ) from None
+
+
+def options(query: Query) -> Options:
+    """dryRun and fieldValidation of a write. Raises ApiError 422 for values that do not exist."""
+    dry_run = _dry_run(query.get("dryRun") or [])
+    validation = one(query, "fieldValidation")
+    if validation and validation not in _VALIDATION:
+        listed = ", ".join(f'"{v}"' for v in _VALIDATION)
+        raise _invalid_option("fieldValidation", validation, listed)
+    return Options(dry_run=dry_run, validation=validation or "Warn")
+
+
+def _dry_run(values: list[str]) -> bool:
+    for value in values:
+        if value != "All":
+            raise _invalid_option("dryRun", value, '"All"')
+    return bool(values)
+
+
+def _invalid_option(name: str, value: str, supported: str) -> ApiError:
+    text = f'{name}: Unsupported value: "{value}": supported values: {supported}'
+    return ApiError(422, "Invalid", f' "" is invalid: {text}')
+
+
+def deletion(query: Query, body: Obj) -> Deletion:
+    """DeleteOptions from the body or, without one, from the query. Raises ApiError 400, 422."""
+    conditions = body.get("preconditions") or {}
+    grace = body.get("gracePeriodSeconds")
+    if grace is None:
+        grace = integer(query, "gracePeriodSeconds")
+    if grace is not None and not isinstance(grace, int):
+        raise bad_request("json: cannot unmarshal gracePeriodSeconds into Go struct field DeleteOptions of type int64")
+    propagation = body.get("propagationPolicy") or one(query, "propagationPolicy")
+    orphan = body.get("orphanDependents")
+    if orphan is None and query.get("orphanDependents"):
+        orphan = flag(query, "orphanDependents")
+    if not propagation and orphan is not None:
+        propagation = "Orphan" if orphan else "Background"
+    return Deletion(
+        grace=grace,
+        propagation=propagation,
+        uid=conditions.get("uid") or "",
+        revision=conditions.get("resourceVersion") or "",
+        dry_run=_dry_run(body.get("dryRun") or query.get("dryRun") or []),
+    )
+
+
+def watch(query: Query, name: str = "") -> Asked:
+    """`name`: the one object to watch, as in GET …/NAME?watch=1."""
+    fields = one(query, "fieldSelector")
+    if name:
+        fields = ",".join(filter(None, (fields, f"metadata.name={name}")))
+    return Asked(
+        after=one(query, "resourceVersion"),
+        labels=one(query, "labelSelector"),
+        fields=fields,
+        timeout=float(integer(query, "timeoutSeconds") or 0),
+        bookmarks=flag(query, "allowWatchBookmarks"),
+        send_initial=flag(query, "sendInitialEvents"),
+        match=one(query, "resourceVersionMatch"),
+    )

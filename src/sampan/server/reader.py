@@ -1,0 +1,108 @@
+"""The reading half of the registry: get, list, watch. Nothing here waits but lists of the past."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+
+from sampan.api.meta import Obj
+from sampan.api.scheme import Scheme
+from sampan.api.status import ApiError, not_found
+from sampan.server import listing, watch
+from sampan.server.binding import Binding
+from sampan.server.types import Held, Listing
+from sampan.store.types import Record, Store
+
+
+def not_served() -> ApiError:
+    return ApiError(404, "NotFound", "the server could not find the requested resource")
+
+
+class Reader:
+    """Resources are strings as kubectl writes them: "pods", "deployments.apps"."""
+
+    def __init__(self, scheme: Scheme, store: Store, chance: random.Random) -> None:
+        self.scheme = scheme
+        self.store = store
+        self._bindings = {r.id: Binding(r) for r in scheme.resources}
+        self._watches = watch.Watches(store, chance)
+
+    def binding(self, resource: str) -> Binding:
+        """Raises ApiError 404 for a resource this server does not have."""
+        found = self._bindings.get(resource)
+        if found is None:
+            raise not_served()
+        return found
+
+    def get(self, resource: str, name: str, namespace: str = "") -> Held:
+        """Raises ApiError 404."""
+        binding = self.binding(resource)
+        record = self.store.get(binding.key(namespace, name))
+        if record is None:
+            raise not_found(binding.id, name)
+        return binding.held(record)
+
+    def lookup(self, resource: str, name: str, namespace: str = "") -> Obj | None:
+        """The object, or None."""
+        binding = self.binding(resource)
+        record = self.store.get(binding.key(namespace, name))
+        return binding.held(record).obj if record else None
+
+    async def list(
+        self,
+        resource: str,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        limit: int = 0,
+        token: str = "",
+        revision: str = "",
+        match: str = "",
+    ) -> Listing:
+        """`token` is a continue token, `match` a resourceVersionMatch. Raises ApiError 400, 410, 504."""
+        binding = self.binding(resource)
+        listing.check_match(revision, match, token)
+        selected = watch.selection(binding, labels, fields)
+        prefix, after = binding.under(namespace), ""
+        at = self.store.revision
+        if token:
+            at, after = listing.decode_token(token, prefix)
+        elif revision not in ("", "0"):
+            asked = listing.parse_revision(revision)
+            if asked > at:
+                raise listing.too_large(asked, at)
+            at = asked if match == "Exact" else at
+        if at == self.store.revision:
+            records = self.store.list(prefix, after)
+        else:
+            records = [r for r in await listing.at_revision(self.store, prefix, at) if r.key > after]
+        return _page(binding, records, selected, limit, at)
+
+    def watch(self, resource: str, namespace: str = "", asked: watch.Asked | None = None) -> AsyncIterator[watch.Batch]:
+        """Batches of (type, Held). Ends at the timeout; raises ApiError 410. Close with `aclose()`."""
+        return self._watches.follow(self.binding(resource), namespace, asked or watch.Asked())
+
+
+def _page(
+    binding: Binding, records: list[Record], selected: watch.Selected | None, limit: int, revision: int
+) -> Listing:
+    """The first `limit` matching records. How many remain is told only when nothing is filtered out."""
+    if selected is None:
+        page = records[:limit] if limit else records
+        items = [binding.held(r) for r in page]
+        if len(page) == len(records):
+            return Listing(items, str(revision))
+        token = listing.encode_token(revision, page[-1].key)
+        return Listing(items, str(revision), token, len(records) - len(page))
+    items = []
+    last = ""
+    for record in records:
+        held = binding.held(record)
+        if not selected(held.obj):
+            continue
+        if limit and len(items) == limit:
+            return Listing(items, str(revision), listing.encode_token(revision, last))
+        items.append(held)
+        last = record.key
+    return Listing(items, str(revision))

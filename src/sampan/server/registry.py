@@ -1,0 +1,287 @@
+"""The registry: kind + store = all verbs. HTTP and the in-process client both end here.
+
+Resources are strings as kubectl writes them ("pods", "deployments.apps"). All verbs raise ApiError. What they return is
+read-only; what they are given is copied before it is changed.
+Source of the semantics: k8s.io/apiserver/pkg/registry/generic/registry/store.go
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from sampan.api import patch as patches
+from sampan.api.meta import Obj, copy
+from sampan.api.scheme import Scheme
+from sampan.api.status import ApiError, already_exists, invalid, not_found
+from sampan.base.clock import Clock
+from sampan.base.errors import Conflict, SampanError
+from sampan.server import deletion, metadata
+from sampan.server.admission import Attributes, admit
+from sampan.server.allocators import Services
+from sampan.server.binding import Binding
+from sampan.server.reader import Reader
+from sampan.server.types import Deleted, Deletion, Held, Options
+from sampan.store.types import Record, Store
+
+# Tries for a generated name that turns out to be taken.
+_NAME_TRIES = 8
+Change = Callable[[Obj], Obj]
+
+
+class Registry(Reader):
+    """All verbs over one store. `services` hands out ClusterIPs and node ports."""
+
+    def __init__(
+        self, scheme: Scheme, store: Store, clock: Clock, services: Services, chance: random.Random | None = None
+    ) -> None:
+        self._chance = chance or random.SystemRandom()
+        super().__init__(scheme, store, self._chance)
+        self.clock = clock
+        self._services = services
+
+    # -- create
+
+    async def create(self, resource: str, obj: Obj, namespace: str = "", options: Options | None = None) -> Held:
+        """`namespace` "" takes the object's own."""
+        binding = self.binding(resource)
+        given = copy(obj)
+        metadata.place(binding.resource, given, namespace)
+        if given["metadata"].get("name"):
+            return await self._create(binding, given, options or Options())
+        for attempt in range(_NAME_TRIES):
+            try:
+                return await self._create(binding, copy(given), options or Options())
+            except ApiError as error:
+                if error.reason != "AlreadyExists" or attempt == _NAME_TRIES - 1:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    async def _create(self, binding: Binding, new: Obj, options: Options) -> Held:
+        resource, strategy, meta = binding.resource, binding.resource.strategy, new["metadata"]
+        uid = UUID(int=self._chance.getrandbits(128), version=4)
+        metadata.stamp(resource, meta, uid, self.clock.now(), self._chance.choice)
+        name, namespace = meta.get("name", ""), meta.get("namespace", "")
+        strategy.default(new)
+        admit(Attributes("CREATE", resource, namespace, name, new, None, self.lookup))
+        strategy.prepare_create(new)
+        if errors := strategy.validate(new):
+            raise invalid(resource.group, resource.kind, name, errors)
+        options.warnings += strategy.warnings(new)
+        if self.store.get(binding.key(namespace, name)) is not None:
+            raise already_exists(binding.id, name)
+        try:
+            return await self._put(binding, new, None, options)
+        except Conflict:
+            raise already_exists(binding.id, name) from None
+
+    # -- update and patch
+
+    async def update(
+        self,
+        resource: str,
+        obj: Obj,
+        namespace: str = "",
+        name: str = "",
+        options: Options | None = None,
+        subresource: str = "",
+    ) -> Held:
+        """Replace. Without metadata.resourceVersion it is written over whatever is there."""
+        binding = self.binding(resource)
+        given = copy(obj)
+        metadata.place(binding.resource, given, namespace)
+        if refusal := metadata.lacks_revision(binding.resource, given):
+            raise refusal
+        where = namespace or given["metadata"].get("namespace", "")
+        who = name or given["metadata"].get("name", "")
+        return await self.modify(resource, who, where, lambda old: copy(given), options, subresource)
+
+    async def update_status(self, resource: str, obj: Obj, options: Options | None = None) -> Held:
+        """Replace the status and nothing else."""
+        return await self.update(resource, obj, options=options, subresource="status")
+
+    async def patch(
+        self,
+        resource: str,
+        name: str,
+        namespace: str,
+        patch: Any,
+        *,
+        kind: str = patches.MERGE,
+        subresource: str = "",
+        options: Options | None = None,
+    ) -> Held:
+        """`patch` is JSON, as bytes or decoded. Tried again on conflict unless it names a resourceVersion itself."""
+        options, target = options or Options(), self.binding(resource).resource
+        body = patch if isinstance(patch, bytes) else orjson.dumps(patch)
+        warnings: list[str] = []
+
+        def change(old: Obj) -> Obj:
+            new, warnings[:] = patches.apply(target, old, body, kind, options.validation)
+            return new
+
+        held = await self.modify(resource, name, namespace, change, options, subresource)
+        options.warnings += warnings
+        return held
+
+    async def modify(
+        self,
+        resource: str,
+        name: str,
+        namespace: str,
+        change: Change,
+        options: Options | None = None,
+        subresource: str = "",
+    ) -> Held:
+        """Read, change, write; again when the write is lost to another one.
+
+        `change` is given the present object, read-only, and returns the new one, which is then changed further.
+
+        An object that comes out with another resourceVersion than the present one is a 409. Without a difference
+        nothing is written and the object keeps its revision.
+        """
+        binding, options = self.binding(resource), options or Options()
+        key = binding.key(namespace, name)
+        while True:
+            record = self.store.get(key)
+            if record is None:
+                raise not_found(binding.id, name)
+            old = binding.held(record)
+            new = self._prepare(binding, change(old.obj), old.obj, subresource)
+            if new == old.obj:
+                return old
+            self._validate(binding, new, old.obj, subresource, options)
+            try:
+                if deletion.finished(binding, new) and not options.dry_run:
+                    await self._remove(binding, record)
+                    return binding.hold(binding.encode(new), record.revision, new)
+                return await self._put(binding, new, record, options)
+            except Conflict:
+                continue
+
+    def _prepare(self, binding: Binding, new: Obj, old: Obj, subresource: str) -> Obj:
+        """The object as it will be: identity and the other half (status or all but status) from the present one."""
+        resource = binding.resource
+        metadata.carry_over(resource, new, old)
+        if subresource == "status":
+            new = _with(old, "status", new)
+            resource.strategy.default(new)
+            return new
+        if subresource == "finalize":
+            return _with(old, "spec", new)
+        if subresource == "binding":
+            return new
+        resource.strategy.default(new)
+        if binding.id == "services":
+            self._services.inherit(new, old)
+        admit(
+            Attributes(
+                "UPDATE", resource, new["metadata"].get("namespace", ""), old["metadata"]["name"], new, old, self.lookup
+            )
+        )
+        resource.strategy.prepare_update(new, old)
+        if resource.status:
+            new = _with(new, "status", old)
+        metadata.raise_generation(resource, new, old)
+        return new
+
+    def _validate(self, binding: Binding, new: Obj, old: Obj, subresource: str, options: Options) -> None:
+        resource, strategy = binding.resource, binding.resource.strategy
+        if subresource == "binding":
+            return
+        check = strategy.validate_status if subresource == "status" else strategy.validate_update
+        if errors := check(new, old):
+            raise invalid(resource.group, resource.kind, old["metadata"]["name"], errors)
+        options.warnings += strategy.warnings(new)
+
+    # -- delete
+
+    async def delete(self, resource: str, name: str, namespace: str = "", asked: Deletion | None = None) -> Deleted:
+        """Delete, or mark as deleting when finalizers, a pod's grace period or a namespace's content hold it."""
+        binding, asked = self.binding(resource), asked or Deletion()
+        key = binding.key(namespace, name)
+        while True:
+            record = self.store.get(key)
+            if record is None:
+                raise not_found(binding.id, name)
+            held = binding.held(record)
+            deletion.check(binding, held.obj, asked)
+            admit(Attributes("DELETE", binding.resource, namespace, name, None, held.obj, self.lookup))
+            marked = deletion.mark(binding, held.obj, asked, self.clock.now())
+            try:
+                if marked is None:
+                    return await self._delete_now(binding, record, held, asked)
+                if marked != held.obj:
+                    held = await self._put(binding, marked, record, Options(dry_run=asked.dry_run))
+                return Deleted(held, gone=False)
+            except Conflict:
+                continue
+
+    async def _delete_now(self, binding: Binding, record: Record, held: Held, asked: Deletion) -> Deleted:
+        if asked.dry_run:
+            return Deleted(held, gone=True)
+        last = await self._remove(binding, record)
+        return Deleted(last, gone=True)
+
+    async def delete_collection(
+        self, resource: str, namespace: str = "", asked: Deletion | None = None, *, labels: str = "", fields: str = ""
+    ) -> list[Held]:
+        """Delete all that the selectors match, one after the other; what is gone already is no error."""
+        binding = self.binding(resource)
+        found = await self.list(resource, namespace, labels=labels, fields=fields)
+        for held in found.items:
+            meta = held.obj["metadata"]
+            try:
+                await self.delete(binding.id, meta["name"], meta.get("namespace", ""), asked)
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+        return found.items
+
+    # -- the store
+
+    async def _put(self, binding: Binding, new: Obj, old: Record | None, options: Options) -> Held:
+        """Write over `old`. Raises store.Conflict."""
+        meta = new["metadata"]
+        revision = old.revision if old else 0
+        before = binding.held(old).obj if old else None
+        lease = self._services.reserve(new, before) if binding.id == "services" else None
+        try:
+            value = binding.encode(new)
+            if options.dry_run:
+                if lease:
+                    lease.cancel()
+                return binding.hold(value, revision, new) if old else Held(value)
+            record = await self.store.put(
+                binding.key(meta.get("namespace", ""), meta["name"]),
+                value,
+                revision,
+                lambda number: binding.hold(value, number, new),
+            )
+        except SampanError:
+            # Not on cancellation: then the write may have gone through, and what it holds must not be given away.
+            if lease:
+                lease.cancel()
+            raise
+        if lease:
+            lease.commit()
+        return binding.held(record)
+
+    async def _remove(self, binding: Binding, record: Record) -> Held:
+        last = await self.store.delete(record.key, record.revision)
+        held = binding.held(last)
+        if binding.id == "services":
+            self._services.release(held.obj)
+        return held
+
+
+def _with(base: Obj, field: str, source: Obj) -> Obj:
+    """`base` with this one field of `source` (absent when it is absent there)."""
+    result = {k: v for k, v in base.items() if k != field}
+    if field in source:
+        result[field] = source[field]
+    return result

@@ -1,0 +1,188 @@
+"""The URL grammar and what each verb does: the handler of the API server.
+
+    /api/v1/[namespaces/NS/]PLURAL[/NAME[/SUBRESOURCE]]
+    /apis/GROUP/VERSION/[namespaces/NS/]PLURAL[/NAME[/SUBRESOURCE]]
+
+Everything else is a fixed path (`_plain`).
+Source: k8s.io/apiserver/pkg/endpoints/{request/requestinfo.go,installer.go}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from sampan.api.scheme import Resource
+from sampan.api.status import ApiError, internal, method_not_allowed, unavailable
+from sampan.base import log
+from sampan.base.errors import StoreUnavailable
+from sampan.base.http.types import Request, Response, Stream, Upgrade
+from sampan.server import answer, authz, health
+from sampan.server.authn import Authenticator
+from sampan.server.discovery import Discovery
+from sampan.server.documents import Documents
+from sampan.server.reader import not_served
+from sampan.server.types import User
+from sampan.server.verbs import Target, Verbs
+
+_log = log.get("server")
+
+Answer = Response | Stream | Upgrade
+
+# (method, is there a name) → verb; a GET without a name may be a watch.
+_VERBS = {
+    ("GET", True): "get",
+    ("GET", False): "list",
+    ("HEAD", True): "get",
+    ("HEAD", False): "list",
+    ("POST", False): "create",
+    ("POST", True): "create",
+    ("PUT", True): "update",
+    ("PATCH", True): "patch",
+    ("DELETE", True): "delete",
+    ("DELETE", False): "deletecollection",
+}
+_PAGE_NOT_FOUND = "404 page not found\n"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the handler stands on."""
+
+    verbs: Verbs
+    authenticator: Authenticator
+    discovery: Discovery
+    documents: Documents
+    checks: Mapping[str, health.Check]
+    metrics: health.Metrics
+
+
+class Api:
+    """The handler for `base.http.server`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._clock = parts.verbs.registry.clock
+        self._resources = parts.verbs.registry.scheme.by_path
+        self._groups = {(r.group, r.version) for r in parts.verbs.registry.scheme.resources}
+        self._plain: dict[str, Callable[[Request], Response]] = {
+            "/version": lambda request: answer.json(200, health.version()),
+            "/metrics": parts.metrics.answer,
+        }
+        for name in ("healthz", "livez", "readyz"):
+            self._plain[f"/{name}"] = self._health(name)
+
+    async def __call__(self, request: Request) -> Answer:
+        start = self._clock.monotonic()
+        verb, plural = request.method, ""
+        try:
+            user = self._parts.authenticator.user(request)
+            target = self._target(request)
+            if target is None:
+                result: Answer = self._fixed(request, user)
+            else:
+                verb, plural = target.verb, target.resource.plural
+                result = await self._resource(request, user, target)
+        except ApiError as fault:
+            result = answer.error(fault)
+        except StoreUnavailable as fault:
+            result = answer.error(unavailable(f"the store refuses to write: {fault}"))
+        except Exception as fault:
+            _log.exception("%s %s failed", request.method, request.path)
+            result = answer.error(internal(f"{type(fault).__name__} (the server's log says more)"))
+        code = 101 if isinstance(result, Upgrade) else result.status
+        self._parts.metrics.count(verb, plural, code, self._clock.monotonic() - start)
+        return result
+
+    # -- resources
+
+    async def _resource(self, request: Request, user: User, target: Target) -> Answer:
+        resource = target.resource
+        authz.resource_access(user, target.verb, resource, target.subresource, target.namespace, target.name)
+        act = self._action(target)
+        result = await act(request, target)
+        if isinstance(result, Response):
+            result = answer.compressed(request, result)
+            if resource.strategy.deprecated:
+                answer.warn(result, (resource.strategy.deprecated,))
+        elif isinstance(result, Stream) and resource.strategy.deprecated:
+            result.headers.append(("warning", f'299 - "{resource.strategy.deprecated}"'))
+        return result
+
+    def _action(self, target: Target) -> Callable[[Request, Target], Awaitable[Answer]]:
+        verbs = self._parts.verbs
+        if not target.subresource:
+            return verbs.table[target.verb]
+        if target.subresource not in target.resource.subresources:
+            raise not_served()
+        found = verbs.subresources.get((target.subresource, target.verb))
+        if found is None:
+            raise method_not_allowed()
+        return found
+
+    def _target(self, request: Request) -> Target | None:
+        """The resource a path means, None when it means none. Raises ApiError 404, 405."""
+        parts = request.path.split("/")
+        if len(parts) < 4:
+            return None
+        if parts[1] == "api":
+            group, version, rest = "", parts[2], parts[3:]
+        elif parts[1] == "apis" and len(parts) > 4:
+            group, version, rest = parts[2], parts[3], parts[4:]
+        else:
+            return None
+        if not rest[-1]:
+            rest.pop()
+        if not rest or (group, version) not in self._groups:
+            return None
+        namespace = ""
+        if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in ("status", "finalize"):
+            namespace, rest = rest[1], rest[2:]
+        resource = self._resources.get((group, version, rest[0]))
+        if resource is None or len(rest) > 3 or (namespace and not resource.namespaced):
+            raise not_served()
+        name = rest[1] if len(rest) > 1 else ""
+        return _target(request, resource, namespace, name, rest[2] if len(rest) > 2 else "")
+
+    # -- everything else
+
+    def _fixed(self, request: Request, user: User) -> Response:
+        path = request.path.rstrip("/") or "/"
+        authz.path_access(user, request.method.lower(), path)
+        if request.method not in ("GET", "HEAD"):
+            return answer.error(method_not_allowed())
+        plain = self._plain.get(path)
+        if plain is not None:
+            return plain(request)
+        first, _, check = path[1:].partition("/")
+        if check and f"/{first}" in authz.PUBLIC and check in self._parts.checks:
+            return health.report({check: self._parts.checks[check]}, check, False)
+        found = self._parts.discovery.answer(request, path) or self._parts.documents.answer(request, path)
+        if found is not None:
+            return answer.compressed(request, found)
+        if path == "/":
+            known = [*self._parts.discovery.paths(), *self._plain, *self._parts.documents.paths()]
+            return answer.json(200, {"paths": sorted(known)})
+        return answer.text(404, _PAGE_NOT_FOUND)
+
+    def _health(self, name: str) -> Callable[[Request], Response]:
+        def ask(request: Request) -> Response:
+            return health.report(self._parts.checks, name, "verbose" in request.query)
+
+        return ask
+
+
+def _target(request: Request, resource: Resource, namespace: str, name: str, subresource: str) -> Target:
+    verb = _VERBS.get((request.method, bool(name)))
+    if verb is None or (verb == "create" and name and not subresource):
+        raise method_not_allowed()
+    query = request.query if request.query_string else {}
+    if request.method == "GET" and not subresource and _watching(query):
+        verb = "watch"
+    if resource.namespaced and not namespace and (name or verb == "create"):
+        raise method_not_allowed() if verb == "create" else not_served()
+    return Target(resource, verb, namespace, name, subresource, query)
+
+
+def _watching(query: dict[str, list[str]]) -> bool:
+    return "watch" in query and query["watch"][0] not in ("false", "0")

@@ -1,0 +1,121 @@
+"""The API server put together: store and scheme below, HTTPS above."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from sampan.api.scheme import Scheme
+from sampan.api.status import too_large, unavailable
+from sampan.base.clock import Clock
+from sampan.base.http.server import Server as HttpServer
+from sampan.base.http.types import Request, Response, Stream, Upgrade
+from sampan.server import answer, bootstrap, health
+from sampan.server.agents import Agents
+from sampan.server.allocators import Services
+from sampan.server.authn import Authenticator
+from sampan.server.discovery import Discovery
+from sampan.server.documents import Documents
+from sampan.server.registry import Registry
+from sampan.server.routes import Api, Parts
+from sampan.server.types import User
+from sampan.server.verbs import Verbs
+from sampan.store.types import Store
+
+BODY_LIMIT = 3 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """`listen`: addresses to bind; `port` 0 takes a free one. `advertise`: the address pods and nodes reach us at.
+
+    `cert`, `key`: the server's own; `client_ca`: who signs client certificates. `tokens`: bearer token → user.
+    `node_ports` is inclusive. `agent_socket(node)`: the Unix socket of a node's agent.
+    """
+
+    listen: tuple[str, ...]
+    port: int
+    advertise: str
+    cert: Path
+    key: Path
+    client_ca: Path
+    service_cidr: IPv4Network
+    agent_socket: Callable[[str], Path]
+    node_ports: tuple[int, int] = (30000, 32767)
+    tokens: Mapping[str, User] = field(default_factory=dict)
+
+
+class Server:
+    """`registry` may be used in-process before `start`; `port` is known after it."""
+
+    def __init__(
+        self, config: ServerConfig, scheme: Scheme, store: Store, clock: Clock, chance: random.Random | None = None
+    ) -> None:
+        self.config = config
+        self.port = config.port
+        self._scheme = scheme
+        self._store = store
+        self._services = Services(config.service_cidr, config.node_ports, chance)
+        self.registry = Registry(scheme, store, clock, self._services, chance)
+        self._agents = Agents(config.agent_socket)
+        self._http: HttpServer | None = None
+        self._api: Api | None = None
+        self._ready = False
+
+    async def start(self) -> None:
+        """Make sure of the objects every cluster has, then listen. Raises OSError when an address is taken."""
+        held = await self.registry.list("services")
+        self._services.rebuild(one.obj for one in held.items)
+        self._http = HttpServer(self._answer, name="apiserver", limit=BODY_LIMIT, oversize=_oversize)
+        context = self._tls()
+        for address in self.config.listen:
+            self.port = await self._http.listen_tcp(address, self.port, context)
+        self._api = self._build()
+        await bootstrap.run(self.registry, self._services, self.config.advertise, self.port)
+        self._ready = True
+
+    async def close(self) -> None:
+        """Stop answering; the store stays open."""
+        self._ready = False
+        if self._http is not None:
+            await self._http.close()
+        await self._agents.close()
+
+    async def _answer(self, request: Request) -> Response | Stream | Upgrade:
+        if self._api is None:
+            return answer.error(unavailable("the API server is starting"))
+        return await self._api(request)
+
+    def _build(self) -> Api:
+        return Api(
+            Parts(
+                verbs=Verbs(self.registry, self._agents),
+                authenticator=Authenticator(self.config.tokens),
+                discovery=Discovery(self._scheme, f"{self.config.advertise}:{self.port}"),
+                documents=Documents(self._scheme),
+                checks={
+                    "ping": lambda: "",
+                    "store": lambda: "",
+                    "poststarthook/bootstrap": lambda: "" if self._ready else "not finished",
+                },
+                metrics=health.Metrics(),
+            )
+        )
+
+    def _tls(self) -> ssl.SSLContext:
+        """Client certificates are asked for, not demanded: a bearer token will do too."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self.config.cert, self.config.key)
+        context.load_verify_locations(self.config.client_ca)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+
+def _oversize() -> Response:
+    return answer.error(too_large(f"Request entity too large: limit is {BODY_LIMIT}"))

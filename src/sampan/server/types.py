@@ -1,0 +1,78 @@
+"""What the rooms of the server hand to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import orjson
+
+from sampan.api.meta import Obj
+
+
+class Held:
+    """An object with its bytes: encoded once at its commit, decoded once when somebody needs the fields.
+
+    Both carry metadata.resourceVersion and both are read-only.
+    """
+
+    __slots__ = ("_obj", "bytes")
+
+    def __init__(self, data: bytes, obj: Obj | None = None) -> None:
+        self.bytes = data
+        self._obj = obj
+
+    @property
+    def obj(self) -> Obj:
+        if self._obj is None:
+            self._obj = orjson.loads(self.bytes)
+        return self._obj
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asks (authentication.k8s.io UserInfo)."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+
+
+@dataclass(slots=True)
+class Options:
+    """How to write. `validation` is Strict, Warn or Ignore for input from outside, "" for trusted callers.
+
+    `warnings` collects the texts for `Warning:` headers.
+    """
+
+    dry_run: bool = False
+    validation: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """metav1.DeleteOptions. `propagation` is Background, Foreground, Orphan or "" (the resource's default)."""
+
+    grace: int | None = None
+    propagation: str = ""
+    uid: str = ""
+    revision: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list at one revision. `next` is the continue token ("" at the end)."""
+
+    items: list[Held]
+    revision: str
+    next: str = ""
+    remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What a delete did: `held` is the object as it was last, or as it is now when it is only marked (`gone` False)."""
+
+    held: Held
+    gone: bool

@@ -1,0 +1,229 @@
+"""The verbs over HTTP: a request in, the registry's answer out. One method a verb, two tables that name them all."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from sampan.api import scale, schema
+from sampan.api.meta import Obj
+from sampan.api.scheme import Resource
+from sampan.api.status import ApiError, bad_request, unsupported_media_type
+from sampan.base.http.types import Request, Response, Stream, Upgrade
+from sampan.server import answer, negotiate, pods, scaling
+from sampan.server.agents import Agents
+from sampan.server.negotiate import PLAIN, Query
+from sampan.server.registry import Registry
+from sampan.server.types import Deleted, Held, Listing, Options
+
+Answer = Response | Stream | Upgrade
+Action = Callable[[Request, "Target"], Awaitable[Answer]]
+
+_APPLY = "application/apply-patch+yaml"
+# A watch may send less than its reader could take for as long as nothing happens; one that does not read is cut off.
+_WATCH_STALL = 30.0
+# Deleting one of these answers with the object, not with a Status.
+_RETURNED = frozenset({"pods", "serviceaccounts"})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request is about."""
+
+    resource: Resource
+    verb: str
+    namespace: str
+    name: str
+    subresource: str
+    query: Query
+
+
+class Verbs:
+    """`table`: verb → action. `subresources`: (subresource, verb) → action."""
+
+    def __init__(self, registry: Registry, agents: Agents) -> None:
+        self.registry = registry
+        self._agents = agents
+        self.table: dict[str, Action] = {
+            "get": self._get,
+            "list": self._list,
+            "watch": self._watch,
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patch,
+            "delete": self._delete,
+            "deletecollection": self._delete_collection,
+        }
+        self.subresources: dict[tuple[str, str], Action] = {
+            ("status", "get"): self._get,
+            ("status", "update"): self._update,
+            ("status", "patch"): self._patch,
+            ("finalize", "update"): self._update,
+            ("scale", "get"): self._get_scale,
+            ("scale", "update"): self._update_scale,
+            ("scale", "patch"): self._patch_scale,
+            ("binding", "create"): self._bind,
+            ("eviction", "create"): self._evict,
+            ("log", "get"): self._log,
+            ("exec", "get"): self._stream,
+            ("exec", "create"): self._stream,
+            ("attach", "get"): self._stream,
+            ("attach", "create"): self._stream,
+            ("portforward", "get"): self._port_forward,
+            ("portforward", "create"): self._port_forward,
+        }
+
+    # -- reads
+
+    async def _get(self, request: Request, target: Target) -> Response:
+        held = self.registry.get(target.resource.id, target.name, target.namespace)
+        return self._one(request, target, held)
+
+    async def _list(self, request: Request, target: Target) -> Response:
+        query = target.query
+        shape = negotiate.accepted(request.headers.get("accept", ""))
+        limit = negotiate.integer(query, "limit") or 0
+        if limit < 0:
+            raise bad_request(f"limit: Invalid value: {limit}: must be greater than or equal to 0")
+        found = await self.registry.list(
+            target.resource.id,
+            target.namespace,
+            labels=negotiate.one(query, "labelSelector"),
+            fields=negotiate.one(query, "fieldSelector"),
+            limit=limit,
+            token=negotiate.one(query, "continue"),
+            revision=negotiate.one(query, "resourceVersion"),
+            match=negotiate.one(query, "resourceVersionMatch"),
+        )
+        return answer.many(target.resource, found, shape, _include(query), self.registry.clock.now())
+
+    async def _watch(self, request: Request, target: Target) -> Stream:
+        shape = negotiate.accepted(request.headers.get("accept", ""))
+        asked = negotiate.watch(target.query, target.name)
+        batches = self.registry.watch(target.resource.id, target.namespace, asked)
+        lines = answer.events(target.resource, batches, shape, _include(target.query), self.registry.clock.now)
+        return Stream(200, lines, [answer.JSON], _WATCH_STALL)
+
+    # -- writes
+
+    async def _create(self, request: Request, target: Target) -> Response:
+        options = negotiate.options(target.query)
+        obj = self._decode(request, target.resource, options)
+        held = await self.registry.create(target.resource.id, obj, target.namespace, options)
+        return answer.warn(self._one(request, target, held, 201), options.warnings)
+
+    async def _update(self, request: Request, target: Target) -> Response:
+        options = negotiate.options(target.query)
+        obj = self._decode(request, target.resource, options)
+        held = await self.registry.update(
+            target.resource.id, obj, target.namespace, target.name, options, target.subresource
+        )
+        return answer.warn(self._one(request, target, held), options.warnings)
+
+    async def _patch(self, request: Request, target: Target) -> Response:
+        options = negotiate.options(target.query)
+        held = await self.registry.patch(
+            target.resource.id,
+            target.name,
+            target.namespace,
+            request.body,
+            kind=_patch_type(request),
+            subresource=target.subresource,
+            options=options,
+        )
+        return answer.warn(self._one(request, target, held), options.warnings)
+
+    async def _delete(self, request: Request, target: Target) -> Response:
+        asked = negotiate.deletion(target.query, negotiate.parse_body(request))
+        done = await self.registry.delete(target.resource.id, target.name, target.namespace, asked)
+        status = 202 if not done.gone and asked.propagation == "Foreground" else 200
+        return self._deleted(request, target, done, status)
+
+    async def _delete_collection(self, request: Request, target: Target) -> Response:
+        asked = negotiate.deletion(target.query, negotiate.parse_body(request))
+        items = await self.registry.delete_collection(
+            target.resource.id,
+            target.namespace,
+            asked,
+            labels=negotiate.one(target.query, "labelSelector"),
+            fields=negotiate.one(target.query, "fieldSelector"),
+        )
+        found = Listing(items, str(self.registry.store.revision))
+        return answer.many(target.resource, found, PLAIN, "", self.registry.clock.now())
+
+    # -- subresources
+
+    async def _get_scale(self, request: Request, target: Target) -> Response:
+        held = self.registry.get(target.resource.id, target.name, target.namespace)
+        return answer.json(200, scale.to_scale(held.obj))
+
+    async def _update_scale(self, request: Request, target: Target) -> Response:
+        options = negotiate.options(target.query)
+        body = self._decode(request, scaling.SCALE, options)
+        held = await scaling.replace(self.registry, target.resource, target.namespace, target.name, body, options)
+        return answer.json(200, scale.to_scale(held.obj))
+
+    async def _patch_scale(self, request: Request, target: Target) -> Response:
+        options = negotiate.options(target.query)
+        kind = _patch_type(request)
+        held = await scaling.patch(
+            self.registry, target.resource, target.namespace, target.name, request.body, kind, options
+        )
+        return answer.json(200, scale.to_scale(held.obj))
+
+    async def _bind(self, request: Request, target: Target) -> Response:
+        options = negotiate.options(target.query)
+        await pods.bind(self.registry, target.namespace, target.name, negotiate.parse_body(request), options)
+        return answer.success(201, "", "")
+
+    async def _evict(self, request: Request, target: Target) -> Response:
+        options = negotiate.options(target.query)
+        body = negotiate.parse_body(request)
+        await pods.evict(self.registry, target.namespace, target.name, body, options.dry_run)
+        return answer.success(201, "", "")
+
+    async def _log(self, request: Request, target: Target) -> Answer:
+        pod = self.registry.get("pods", target.name, target.namespace).obj
+        return await self._agents.log(pod, target.query)
+
+    async def _stream(self, request: Request, target: Target) -> Answer:
+        pod = self.registry.get("pods", target.name, target.namespace).obj
+        return await self._agents.stream(request, target.subresource, pod, target.query)
+
+    async def _port_forward(self, request: Request, target: Target) -> Answer:
+        pod = self.registry.get("pods", target.name, target.namespace).obj
+        ip = (pod.get("status") or {}).get("podIP", "POD-IP")
+        raise ApiError(
+            501, "NotImplemented", f"port-forward is not supported yet; this machine reaches the pod at {ip} directly"
+        )
+
+    # -- helpers
+
+    def _decode(self, request: Request, resource: Resource, options: Options) -> Obj:
+        obj, warnings = schema.decode(resource, negotiate.json_body(request), options.validation)
+        options.warnings += warnings
+        return obj
+
+    def _one(self, request: Request, target: Target, held: Held, status: int = 200) -> Response:
+        shape = negotiate.accepted(request.headers.get("accept", ""))
+        if shape is PLAIN:
+            return Response(status, held.bytes, [answer.JSON])
+        now = self.registry.clock.now()
+        return answer.one(target.resource, held, shape, _include(target.query), now, status)
+
+    def _deleted(self, request: Request, target: Target, done: Deleted, status: int) -> Response:
+        if not done.gone or target.resource.id in _RETURNED:
+            return self._one(request, target, done.held, status)
+        uid = done.held.obj["metadata"].get("uid", "")
+        return answer.success(200, target.resource.id, target.name, uid)
+
+
+def _include(query: Query) -> str:
+    return negotiate.one(query, "includeObject")
+
+
+def _patch_type(request: Request) -> str:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if kind == _APPLY:
+        raise unsupported_media_type("server-side apply is not supported yet: use kubectl apply without --server-side")
+    return kind
