@@ -81,7 +81,7 @@ class Memory:
     kills: dict[str, Kill] = field(default_factory=dict)
     backoffs: dict[str, Backoff] = field(default_factory=dict)
     crash_loops: dict[str, str] = field(default_factory=dict)  # the waiting message of containers in back-off
-    troubles: dict[str, Trouble] = field(default_factory=dict)  # by container, "" is the pod
+    troubles: dict[str, Trouble] = field(default_factory=dict)  # by container; "" before it has a sandbox, "/tear-down"
     image_ids: dict[str, str] = field(default_factory=dict)
     images_version: object = None
     messages: dict[str, str] = field(default_factory=dict)  # termination messages by ContainerState.id

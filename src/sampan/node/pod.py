@@ -24,7 +24,7 @@ MIN_GRACE = 2.0  # what SIGTERM gets at least after a preStop hook used up the g
 
 @dataclass(frozen=True)
 class Command:
-    """`verb` is one of `worker.VERBS`.
+    """`verb` is what `worker.PodWorker` knows to do.
 
     The worker does it; `name` and `attempt` say to which container, `number` is a signal, the rest an event's text.
     """
@@ -64,6 +64,11 @@ def decide(pod: Obj, states: Sequence[ContainerState], sandbox: bool, memory: Me
 def is_sidecar(container: Obj) -> bool:
     """A native sidecar: an init container that keeps running."""
     return bool(container.get("restartPolicy") == "Always")
+
+
+def containers(pod: Obj) -> list[Obj]:
+    """The manifests of all containers: init containers, then main ones."""
+    return [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
 
 
 def latest(states: Sequence[ContainerState]) -> dict[str, ContainerState]:
@@ -305,7 +310,8 @@ class _View:
                 ending.since = ending.since or self.now
                 self._stop_containers(ending)
         elif not memory.torn_down:
-            self.operate("tear-down")
+            if self._may_try("/tear-down"):
+                self.operate("tear-down")
         elif memory.gone and not memory.finished:
             memory.finished = True
             self.do("forget")

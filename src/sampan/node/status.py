@@ -31,7 +31,8 @@ class _Inputs:
 def pod_status(
     pod: Obj, states: Sequence[ContainerState], sandbox: bool, memory: Memory, host_ip: str, now: float, old: Obj
 ) -> Obj:
-    """The whole status. `old` is the last one reported: transition times and other parts' conditions are kept."""
+    """The whole status. `old` is the last one reported, whose transition times are kept; other parts' conditions are
+    the API object's."""
     newest = latest(states)
     spec = pod["spec"]
     inputs = _Inputs(pod, memory, newest, states, _initialized(spec, newest, sandbox, memory))
@@ -203,21 +204,21 @@ def _conditions(inputs: _Inputs, status: Obj, init: list[Obj], sandbox: bool, ol
     entries = {
         "PodReadyToStartContainers": {"status": "True" if sandbox else "False"},
         "Initialized": initialized,
-        "Ready": _gated(inputs.pod, old, ready),
+        "Ready": _gated(inputs.pod, ready),
         "ContainersReady": ready,
         "PodScheduled": {"status": "True"},
     }
     before = {c["type"]: c for c in old.get("conditions") or ()}
     mine = [_condition(kind, entry, before.get(kind), now) for kind, entry in entries.items()]
-    return mine + [c for kind, c in before.items() if kind not in entries]
+    return mine + [c for c in (inputs.pod.get("status") or {}).get("conditions") or () if c["type"] not in entries]
 
 
-def _gated(pod: Obj, old: Obj, ready: Obj) -> Obj:
+def _gated(pod: Obj, ready: Obj) -> Obj:
     """Ready needs the readiness gates' conditions too, which others report."""
     missing = []
     for gate in pod["spec"].get("readinessGates") or ():
         kind = gate["conditionType"]
-        if not any(c["type"] == kind and c["status"] == "True" for c in old.get("conditions") or ()):
+        if not meta.is_true(pod, kind):
             missing.append(f'the status of pod readiness gate "{kind}" is not "True"')
     if missing and ready["status"] == "True":
         return {"status": "False", "reason": "ReadinessGatesNotReady", "message": ", ".join(missing)}

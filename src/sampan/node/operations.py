@@ -1,0 +1,246 @@
+"""The long steps in a pod's life, of which one is under way at a time: volumes, sandbox, starting, tearing down.
+
+A failure becomes an event, a waiting reason and a time to try again; never an end of the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from sampan.api import meta
+from sampan.api.meta import Obj
+from sampan.base import log
+from sampan.base.errors import SampanError
+from sampan.images.names import InvalidImageName
+from sampan.images.types import ImageConfig, ImageNotFound
+from sampan.node import env, podfiles, service_env
+from sampan.node.container import TERMINATION_LOG, container_spec, pod_resources, termination_log
+from sampan.node.fields import ConfigError
+from sampan.node.memory import Trouble
+from sampan.node.pod import FIRST_BACKOFF, LAST_BACKOFF, Command, containers, latest
+from sampan.node.runtime.types import ContainerSpec, Mount, SandboxSpec
+from sampan.node.volume_content import volume_references
+
+if TYPE_CHECKING:
+    from sampan.node.worker import PodWorker
+
+_log = log.get("node")
+CONFIG_RETRY = 10.0  # seconds; a change of the missing object ends the wait
+
+
+class Failure(SampanError):
+    """An operation failed. `reason` is the container's waiting reason."""
+
+    def __init__(
+        self, reason: str, message: str, *, event: str = "Failed", text: str = "", images: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.reason, self.event, self.images = reason, event, images
+        self.text = text or f"Error: {message}"
+
+
+class Operations:
+    """The operations of one pod's worker."""
+
+    def __init__(self, worker: PodWorker) -> None:
+        self._worker = worker
+        self._tools = worker.tools
+        self._task: asyncio.Task[None] | None = None
+        self._cancellable = True
+        self._verbs = {
+            "prepare": self._prepare,
+            "sandbox": self._sandbox,
+            "start": self._start_container,
+            "tear-down": self._tear_down,
+        }
+
+    def start(self, command: Command) -> None:
+        name = f"pod {meta.key(self._worker.pod)} {command.verb} {command.name}"
+        self._cancellable = True
+        self._task = self._tools.tasks.start(name, self._run(command))
+
+    def cancel(self) -> None:
+        """Give up an operation that still waits for something; one that the runtime works on is let finish."""
+        if self._task and self._cancellable:
+            self._task.cancel()
+
+    async def _run(self, command: Command) -> None:
+        key = command.name or ("" if command.verb != "tear-down" else "/tear-down")
+        try:
+            await self._verbs[command.verb](command)
+            self._worker.memory.troubles.pop(key, None)
+        except Failure as failure:
+            self._failed(key, failure)
+        except (SampanError, OSError) as error:
+            _log.warning("%s of pod %s failed: %s", command.verb, meta.key(self._worker.pod), error)
+            self._failed(key, Failure("RunContainerError", str(error)))
+        finally:
+            self._worker.memory.busy = ""
+            self._worker.poke()
+
+    def _failed(self, key: str, failure: Failure) -> None:
+        worker, now = self._worker, self._tools.now()
+        before = worker.memory.troubles.get(key)
+        if not (before and before.message == str(failure) and before.reason == failure.reason == "ImagePullBackOff"):
+            worker.event("Warning", failure.event, failure.text, key)
+        if failure.reason == "ErrImagePull":
+            worker.event("Warning", "Failed", "Error: ErrImagePull", key)
+        delay = min(max(FIRST_BACKOFF, before.delay * 2 if before else 0.0), LAST_BACKOFF)
+        if failure.reason == "CreateContainerConfigError" or not key:
+            delay = CONFIG_RETRY
+        version = self._tools.images.version() if failure.images else None
+        worker.memory.troubles[key] = Trouble(failure.reason, str(failure), now, now + delay, delay, version)
+
+    # -- volumes ----------------------------------------------------------------------------------------------------
+
+    async def _prepare(self, command: Command) -> None:
+        worker = self._worker
+        worker.directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+        refs = volume_references(worker.pod)
+        every = refs.union(*(env.references(c) for c in containers(worker.pod)))
+        self._tools.objects.follow(worker.uid, meta.namespace(worker.pod), every, worker.retry)
+        try:
+            worker.volumes.make(worker.pod, await self._context(refs), self._tools.clock.now())
+        except (ConfigError, OSError) as error:
+            raise Failure("FailedMount", str(error), event="FailedMount", text=str(error)) from None
+        worker.memory.prepared = True
+
+    def refresh(self) -> None:
+        """Bring the content of volumes up to date, beside whatever else goes on."""
+        self._tools.tasks.start(f"pod {meta.key(self._worker.pod)} refresh", self._refresh())
+
+    async def _refresh(self) -> None:
+        worker = self._worker
+        context = await self._context(volume_references(worker.pod))
+        worker.volumes.refresh(worker.pod, context, self._tools.clock.now())
+
+    async def _context(self, refs: set[env.Ref]) -> env.Context:
+        worker, tools = self._worker, self._tools
+        namespace = meta.namespace(worker.pod)
+        links = worker.pod["spec"].get("enableServiceLinks") is not False
+        return env.Context(
+            pod=worker.pod,
+            pod_ip=worker.ip,
+            host_ip=tools.node_ip,
+            objects=await tools.objects.get(namespace, refs),
+            services=service_env.service_env(tools.services.list(), namespace, links),
+            allocatable=tools.allocatable,
+        )
+
+    # -- sandbox ----------------------------------------------------------------------------------------------------
+
+    async def _sandbox(self, command: Command) -> None:
+        worker, tools, memory = self._worker, self._tools, self._worker.memory
+        spec = worker.pod["spec"]
+        if worker.states:
+            text = "Pod sandbox changed, it will be killed and re-created."
+            worker.event("Normal", "SandboxChanged", text)
+        try:
+            if not spec.get("hostNetwork"):
+                memory.ip = tools.addresses.allocate(worker.uid, memory.ip)
+            memory.floor = {name: state.attempt + 1 for name, state in latest(worker.states).items()}
+            worker.save()
+            self._cancellable = False
+            await tools.runtime.create_sandbox(self._sandbox_spec())
+        except SampanError as error:
+            text = f"Failed to create pod sandbox: {error}"
+            raise Failure("CreatePodSandboxError", text, event="FailedCreatePodSandBox", text=text) from None
+
+    def _sandbox_spec(self) -> SandboxSpec:
+        worker, dns = self._worker, self._tools.dns
+        spec = worker.pod["spec"]
+        security = spec.get("securityContext") or {}
+        host_network = bool(spec.get("hostNetwork"))
+        return SandboxSpec(
+            uid=worker.uid,
+            namespace=meta.namespace(worker.pod),
+            name=meta.name(worker.pod),
+            hostname=podfiles.kernel_hostname(worker.pod, dns.domain),
+            ip="" if host_network else worker.ip,
+            hosts=podfiles.hosts(worker.pod, worker.ip, dns.domain),
+            resolv_conf=podfiles.resolv_conf(worker.pod, dns),
+            host_network=host_network,
+            host_pid=bool(spec.get("hostPID")),
+            host_ipc=bool(spec.get("hostIPC")),
+            share_processes=bool(spec.get("shareProcessNamespace")),
+            sysctls=tuple((s["name"], s["value"]) for s in security.get("sysctls") or ()),
+            resources=pod_resources(worker.pod),
+        )
+
+    async def _tear_down(self, command: Command) -> None:
+        self._cancellable = False
+        if self._worker.sandbox:
+            await self._tools.runtime.remove_sandbox(self._worker.uid)
+        self._tools.addresses.release(self._worker.uid)
+        self._tools.objects.unfollow(self._worker.uid)
+        self._worker.volumes.remove()
+        self._worker.memory.torn_down = True
+
+    async def forget(self) -> None:
+        """Remove the last traces on disk."""
+        self._tools.reporter.forget(self._worker.uid)
+        await self._tools.runtime.forget(self._worker.uid)
+
+    # -- containers -------------------------------------------------------------------------------------------------
+
+    async def _start_container(self, command: Command) -> None:
+        worker, name, attempt = self._worker, command.name, command.attempt
+        container = next(c for c in containers(worker.pod) if c["name"] == name)
+        image = self._image(container)
+        spec = await self._container_spec(container, attempt, image)
+        worker.memory.image_ids[name] = image.id
+        reference = container.get("image", "")
+        worker.event("Normal", "Pulled", f'Container image "{reference}" already present on machine', name)
+        self._cancellable = False
+        try:
+            state = await self._tools.runtime.start_container(worker.uid, spec)
+        except SampanError as error:
+            raise Failure("RunContainerError", str(error)) from None
+        worker.event("Normal", "Created", f"Created container: {name}", name)
+        if state.reason == "ContainerCannotRun":
+            worker.event("Warning", "Failed", f"Error: {state.message}", name)
+        else:
+            worker.event("Normal", "Started", f"Started container {name}", name)
+        for old in worker.states:
+            if old.name == name and old.attempt < attempt - 1:
+                await self._tools.runtime.remove_container(worker.uid, name, old.attempt)
+
+    def _image(self, container: Obj) -> ImageConfig:
+        name = container.get("image", "")
+        try:
+            return self._tools.images.resolve(name)
+        except ImageNotFound as error:
+            if container.get("imagePullPolicy") == "Never":
+                text = f'Container image "{name}" is not present with pull policy of Never: {error.message}'
+                reason = "ErrImageNeverPull"
+                raise Failure(reason, text, event=reason, text=text, images=True) from None
+            text = f'Failed to pull image "{name}": {error.message}'
+            raise Failure("ErrImagePull", error.message, text=text, images=True) from None
+        except InvalidImageName as error:
+            text = f'Failed to apply default image tag "{name}": {error.message}'
+            raise Failure("InvalidImageName", text, event="InspectFailed", text=text) from None
+
+    async def _container_spec(self, container: Obj, attempt: int, image: ImageConfig) -> ContainerSpec:
+        worker = self._worker
+        try:
+            context = await self._context(env.references(container))
+            variables = env.environment(container, context)
+            mounts = worker.volumes.mounts(worker.pod, container, variables)
+            log = termination_log(worker.directory, container["name"], attempt)
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.touch()
+            log.chmod(0o666)
+            mounts.append(Mount(str(log), container.get("terminationMessagePath") or TERMINATION_LOG))
+            return container_spec(
+                worker.pod,
+                container,
+                attempt,
+                image=image,
+                env=variables,
+                mounts=mounts,
+                hostname=podfiles.kernel_hostname(worker.pod, self._tools.dns.domain),
+                directory=worker.directory,
+            )
+        except ConfigError as error:
+            raise Failure("CreateContainerConfigError", str(error)) from None

@@ -1,0 +1,118 @@
+"""Sends pod statuses to the API: only changes, only the newest, again until the server takes them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from sampan.api import meta
+from sampan.api.meta import Obj
+from sampan.api.status import ApiError
+from sampan.base import log
+from sampan.base.clock import Clock
+from sampan.base.errors import SampanError
+from sampan.client.types import Client, Preconditions
+
+_log = log.get("node")
+FIRST_RETRY, LAST_RETRY = 0.2, 5.0  # seconds
+
+# What is ours alone: absent from a new status, it goes. All else there (qosClass, ...) stays.
+_OWN = {"phase", "reason", "message", "hostIP", "hostIPs", "podIP", "podIPs", "startTime", "conditions"}
+_OWN |= {"containerStatuses", "initContainerStatuses"}
+
+
+@dataclass
+class _Entry:
+    pod: Obj  # the newest API object known
+    status: Obj | None = None
+    sent: Obj | None = None
+    delete: bool = False
+
+
+class Reporter:
+    """One task (`run`) that works off what is dirty. While the server is away, statuses replace each other."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._entries: dict[str, _Entry] = {}
+        self._dirty: dict[str, None] = {}
+        self._wake = asyncio.Event()
+
+    def report(self, pod: Obj, status: Obj) -> None:
+        """`status` is the pod's; conditions of other parts are kept when it is sent."""
+        entry = self._entry(pod)
+        if status != (entry.status or pod.get("status")):
+            entry.status = status
+            self._mark(meta.uid(pod))
+
+    def delete(self, pod: Obj) -> None:
+        """All that ran is gone: remove the API object, after its last status."""
+        entry = self._entry(pod)
+        if not entry.delete:
+            entry.delete = True
+            self._mark(meta.uid(pod))
+
+    def forget(self, uid: str) -> None:
+        self._entries.pop(uid, None)
+        self._dirty.pop(uid, None)
+
+    async def run(self) -> None:
+        """Send for ever."""
+        retry = FIRST_RETRY
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            for uid in list(self._dirty):
+                if uid not in self._dirty:
+                    continue
+                del self._dirty[uid]
+                try:
+                    await self._send(uid)
+                    retry = FIRST_RETRY
+                except (SampanError, OSError) as error:
+                    _log.warning("the status of pod %s is not written yet: %s", uid, error)
+                    if uid in self._entries:
+                        self._mark(uid)
+                    await self._clock.sleep(retry)
+                    retry = min(retry * 2, LAST_RETRY)
+
+    def _entry(self, pod: Obj) -> _Entry:
+        entry = self._entries.setdefault(meta.uid(pod), _Entry(pod))
+        if int(pod["metadata"].get("resourceVersion") or 0) >= int(entry.pod["metadata"].get("resourceVersion") or 0):
+            entry.pod = pod
+        return entry
+
+    def _mark(self, uid: str) -> None:
+        self._dirty[uid] = None
+        self._wake.set()
+
+    async def _send(self, uid: str) -> None:
+        entry = self._entries[uid]
+        try:
+            while entry.status is not None and entry.status != entry.sent:
+                await self._send_status(entry, entry.status)
+            if entry.delete:
+                name, namespace = meta.name(entry.pod), meta.namespace(entry.pod)
+                await self._client.delete("pods", name, namespace, grace=0, preconditions=Preconditions(uid=uid))
+        except ApiError as error:
+            if error.code != 404 and not (error.code == 409 and entry.delete):
+                raise
+            self.forget(uid)  # the object is gone, or another pod has its name: nobody is interested any more
+
+    async def _send_status(self, entry: _Entry, status: Obj) -> None:
+        mine = {c["type"] for c in status["conditions"]}
+        present = entry.pod.get("status") or {}
+        others = [c for c in present.get("conditions") or () if c["type"] not in mine]
+        whole = {k: v for k, v in present.items() if k not in _OWN} | status
+        whole["conditions"] = status["conditions"] + others
+        try:
+            entry.pod = await self._client.update_status("pods", entry.pod | {"status": whole})
+            entry.sent = status
+        except ApiError as error:
+            if error.code != 409:
+                raise
+            uid = meta.uid(entry.pod)
+            entry.pod = await self._client.get("pods", meta.name(entry.pod), meta.namespace(entry.pod))
+            if meta.uid(entry.pod) != uid:
+                raise ApiError(404, "NotFound", "another pod has the name now") from None
