@@ -188,19 +188,17 @@ def _paths(resources: Iterable[Resource], operation: Any) -> Iterator[tuple[str,
 def _methods(
     resource: Resource, part: str, verbs: Any, operation: Any, namespaced: bool = False, named: bool = False
 ) -> Obj:
-    wanted = [name for name, there in (("name", named), ("namespace", namespaced)) if there]
-    parameters = [("path", name) for name in wanted]
+    where = [name for name, there in (("name", named), ("namespace", namespaced)) if there]
+    subject = f"{'Namespaced' if namespaced else ''}{resource.kind}{part.title()}{'' if named else 's'}"
+    place = f"{resource.group.title().replace('.', '')}{resource.version.title()}{subject}"
     result = {}
     for method, (action, queries) in verbs.items():
-        name = _definition(resource, part, action)
-        kind = _group_version_kind(resource, part)
-        scope = "Namespaced" if namespaced else ""
-        extra = {"x-kubernetes-action": action, "x-kubernetes-group-version-kind": kind}
-        title = f"{action}{resource.group.title().replace('.', '')}{resource.version.title()}{scope}{resource.kind}"
-        listed = [*parameters, *(("query", query) for query in queries)]
-        result[method] = {"operationId": title + part.title() + ("" if named else "s"), **extra} | operation(
-            method, name, listed
-        )
+        parameters = [*(("path", name) for name in where), *(("query", query) for query in queries)]
+        result[method] = {
+            "operationId": f"{action}{method.title() if action == 'connect' else ''}{place}",
+            "x-kubernetes-action": action,
+            "x-kubernetes-group-version-kind": _group_version_kind(resource, part),
+        } | operation(method, _definition(resource, part, action), parameters)
     return result
 
 
