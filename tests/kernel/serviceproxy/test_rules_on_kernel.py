@@ -6,7 +6,7 @@ import asyncio
 import collections
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from sampan.serviceproxy import conntrack, nft
 from sampan.serviceproxy.hostports import HostPorts
 from sampan.serviceproxy.model import Ruleset
 from sampan.serviceproxy.rules import compile_all
+from sampan.serviceproxy.sync import ServiceProxy
 
 HERE = "/proc/thread-self/ns/net"
 
@@ -213,3 +214,38 @@ def test_differences_add_up_to_the_whole(net: Cluster) -> None:
 def blocks(listing: str) -> list[str]:
     """Sets and chains as text, in an order of our own; elements in the kernel's."""
     return sorted(block.strip("\n\t}") for block in listing.replace("\tset ", "\tchain ").split("\tchain "))
+
+
+def test_a_restarted_proxy_adopts_and_a_damaged_table_heals(net: Cluster) -> None:
+    """The proxy with the real nft: an open connection outlives both a new proxy and the loss of the whole table."""
+    facts, key = net.lab.facts("a"), Key("default", "web")
+
+    async def proxy_for(first: dict[str, str], *then: dict[str, str], between: Callable[[], object] = bool) -> None:
+        proxy = ServiceProxy(facts, SystemClock())
+        proxy.service_changed(key, service())
+        task = asyncio.create_task(proxy.run())
+        try:
+            for addresses in (first, *then):
+                if addresses is not first:
+                    between()
+                proxy.slice_changed(key, endpoint_slice(addresses))
+                await proxy.wait_synced()
+                while proxy.rules.targets() != set(addresses):
+                    await asyncio.sleep(0.005)
+        finally:
+            task.cancel()
+
+    def destroy() -> None:
+        subprocess.run(["nft", "delete", "table", "ip", "sampan"], check=True)
+
+    with inside(net.lab.node("a")):
+        asyncio.run(proxy_for({net.b4: "b"}))
+        with connect(net.pods[net.a2], (VIP, 80)) as client:
+            asyncio.run(proxy_for({net.b4: "b"}, {net.a3: "a"}, between=destroy))
+            client.sendall(b"?")
+            assert client.recv(99).decode().split()[0] == net.b4
+            asyncio.run(proxy_for({net.a3: "a"}))
+            client.sendall(b"?")
+            assert client.recv(99).decode().split()[0] == net.b4
+        assert ask(net.pods[net.a2], VIP)[0] == net.a3
+    net.rules.clear()

@@ -63,3 +63,43 @@ def test_forwarding_is_restored_by_the_last_cluster(tmp_path: Path, monkeypatch:
     assert switch.read_text() == "0\n"
     host.restore_forwarding(second)
     assert switch.read_text() == "0\n"
+
+
+IPTABLES = """#!/bin/sh
+# A filter table with one chain, FORWARD, whose rules are the lines of the file `rules`.
+cd "$(dirname "$0")"; shift; verb=$1; shift
+case $verb in
+-S) echo "-P FORWARD $(cat policy)";;
+-C) grep -qxF -e "$*" rules;;
+-I) echo "$*" >> rules;;
+-D) grep -qxF -e "$*" rules && { grep -vxF -e "$*" rules > left; mv left rules; };;
+esac
+"""
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("DROP", 2), ("ACCEPT", 0)])
+def test_a_forward_policy_of_drop_gets_two_exceptions(
+    policy: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in (("iptables", IPTABLES), ("nft", "#!/bin/sh\ncat > /dev/null\n")):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    rules = programs / "rules"
+    rules.touch()
+    (programs / "policy").write_text(policy)
+    switch = tmp_path / "switch"
+    switch.write_text("0\n")
+    monkeypatch.setattr(host, "FORWARDING", switch)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    plan = NetworkPlan("dev", 1, ("a",), tmp_path / "run" / "dev")
+    plan.run.mkdir(parents=True)
+    host.ensure(plan)
+    host.ensure(plan)
+    assert switch.read_text() == "1"
+    assert len(rules.read_text().splitlines()) == expected
+    assert rules.read_text().count("sp1-lan -m comment --comment sampan-dev -j ACCEPT") == expected
+    host.remove(plan)
+    assert rules.read_text() == ""
+    assert switch.read_text() == "0\n"
