@@ -19,7 +19,8 @@ from sampan.server.watch import Asked
 
 Query = dict[str, list[str]]
 
-_BODY_TYPES = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+_PROTOBUF = "application/vnd.kubernetes.protobuf"
+_BODY_TYPES = f"application/json, application/yaml, {_PROTOBUF}"
 _JSON = ("application/json", "application/*", "*/*", "")
 _VALIDATION = ("Ignore", "Strict", "Warn")
 
@@ -52,12 +53,16 @@ def accepted(header: str) -> Shape:
 
 
 def json_body(request: Request) -> bytes:
-    """The body as JSON text; YAML is translated. Raises ApiError 400, 415."""
+    """The body as JSON text; YAML and protobuf are translated. Raises ApiError 400, 415."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if kind in ("application/json", ""):
         return request.body
     if kind in ("application/yaml", "application/x-yaml", "text/yaml"):
         return orjson.dumps(_yaml(request.body))
+    if kind == _PROTOBUF:
+        from sampan.server import protobuf  # only kubectl's own `create` commands and Go controllers send it
+
+        return orjson.dumps(protobuf.decode(request.body))
     raise unsupported_media_type(
         f"the body of the request was in an unknown format - accepted media types include: {_BODY_TYPES}"
     )
