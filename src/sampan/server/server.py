@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +32,9 @@ BODY_LIMIT = 3 * 1024 * 1024
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """`listen`: addresses to bind; `port` 0 takes a free one. `advertise`: the address pods and nodes reach us at.
+    """`listen`: addresses to bind; `port` 0 takes a free one. `sockets`: ones that listen already (a supervisor's).
+
+    `advertise`: the address pods and nodes reach us at.
 
     `cert`, `key`: the server's own; `client_ca`: who signs client certificates. `tokens`: bearer token → user.
     `node_ports` is inclusive. `agent_socket(node)`: the Unix socket of a node's agent.
@@ -47,6 +50,7 @@ class ServerConfig:
     agent_socket: Callable[[str], Path]
     node_ports: tuple[int, int] = (30000, 32767)
     tokens: Mapping[str, User] = field(default_factory=dict)
+    sockets: tuple[socket.socket, ...] = ()
 
 
 class Server:
@@ -74,6 +78,8 @@ class Server:
         context = self._tls()
         for address in self.config.listen:
             self.port = await self._http.listen_tcp(address, self.port, context)
+        for sock in self.config.sockets:
+            await self._http.listen_socket(sock, context)
         self._api = self._build()
         await bootstrap.run(self.registry, self._services, self.config.advertise, self.port)
         self._ready = True
