@@ -52,6 +52,10 @@ class Cgroups(Protocol):
         """Remove the group and those below; False when processes in it are still ending."""
         ...
 
+    def prune(self) -> None:
+        """Remove the node's group and its parents (the cluster's, sampan's) as far as they are empty."""
+        ...
+
     def binds(self, path: str) -> list[tuple[str, str]]:
         """(directory of the machine, directory in the container) that show a container its own limits."""
         ...
@@ -77,6 +81,7 @@ class V1:
     """One directory a controller, under each controller's own mount."""
 
     def __init__(self, roots: dict[str, Path], base: str) -> None:
+        self._base = base
         self._roots = {name: root / base for name, root in roots.items()}
         self._trees = sorted(set(self._roots.values()))
         self.missing = tuple(name for name in WANTED if name not in roots)
@@ -113,6 +118,10 @@ class V1:
     def remove(self, path: str) -> bool:
         done = [_remove(tree / path) for tree in self._trees]  # each, also after one that is busy
         return all(done)
+
+    def prune(self) -> None:
+        for tree in self._trees:
+            _prune(tree, len(Path(self._base).parts))
 
     def binds(self, path: str) -> list[tuple[str, str]]:
         return [(str(root / path), f"/sys/fs/cgroup/{name}") for name, root in sorted(self._roots.items())]
@@ -174,6 +183,9 @@ class V2:
     def remove(self, path: str) -> bool:
         return _remove(self._root / path)
 
+    def prune(self) -> None:
+        _prune(self._root, len(Path(self._base).parts))
+
     def binds(self, path: str) -> list[tuple[str, str]]:
         return [(str(self._root / path), "/sys/fs/cgroup")]
 
@@ -208,6 +220,14 @@ def _remove(group: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def _prune(group: Path, levels: int) -> None:
+    for each in [group, *group.parents][:levels]:
+        try:
+            each.rmdir()
+        except OSError:  # gone already, or others are in it
+            pass
 
 
 def _read(path: Path) -> str:

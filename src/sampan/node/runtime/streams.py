@@ -98,8 +98,8 @@ class Streams:
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)
-        self._code.cancel()
         await self._on_close()
+        self._code.cancel()
 
     async def _ready(self, fds: list[int], *, write: bool) -> list[int]:
         """Wait until at least one is ready. One waiter for reading and one for writing at a time."""
