@@ -106,8 +106,9 @@ class Cluster:
         return self.kubectl("exec", pod, "--", *argv, check=check)
 
     def pids(self, what: str) -> list[int]:
-        """Processes of the cluster: "server", "agent", "supervise"."""
-        found = command("pgrep", "-f", f"sampan {what}.* --cluster {self.name} ")
+        """Processes of the cluster: "supervise", "server", "agent", "spawner"."""
+        pattern = f"--cgroup sampan/{self.name}/" if what == "spawner" else f"sampan {what} .*--cluster {self.name} "
+        found = command("pgrep", "-f", "--", pattern)
         return [int(pid) for pid in found.split()]
 
     def logs(self) -> str:

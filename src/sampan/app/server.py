@@ -1,0 +1,70 @@
+"""Who runs, who feeds whom: the list a newcomer reads. One class a process; `run.py` starts and stops them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+
+from sampan.api.kinds import SCHEME
+from sampan.app.config import NODE_PORTS, Cluster
+from sampan.base.clock import SystemClock
+from sampan.base.tasks import Tasks
+from sampan.client.controller import ControllerManager
+from sampan.client.local import LocalClient
+from sampan.controllers import table
+from sampan.server.server import Server, ServerConfig
+from sampan.server.types import Deletion, User
+from sampan.server.watch import Asked
+from sampan.serviceproxy.hostports import HostPorts
+from sampan.store.sqlite import SqliteStore
+
+
+class ServerProcess:
+    """API server, its store, the controllers, and the host's NodePorts.
+
+    store ─ registry ─ HTTP
+               └ LocalClient ─ informers ─ controllers, host ports
+    """
+
+    def __init__(self, cluster: Cluster, sockets: Sequence[socket.socket]) -> None:
+        self._cluster = cluster
+        self._clock = SystemClock()
+        self._sockets = tuple(sockets)
+        self._tasks = Tasks("server")
+
+    async def start(self) -> None:
+        cluster = self._cluster
+        self._store = await SqliteStore.open(cluster.store, clock=self._clock)
+        self._server = Server(self._config(), SCHEME, self._store, self._clock)
+        client = LocalClient(self._server.registry, Asked, Deletion)
+        root_ca = (cluster.pki / "ca.crt").read_text()
+        self._controllers = ControllerManager(table(SCHEME, root_ca), client, self._clock)
+        await self._server.start()
+        self._controllers.start()
+        host_ports = HostPorts(cluster.plan.host_table, self._clock)
+        self._controllers.informers["services"].add_handler(host_ports.service_changed)
+        await self._controllers.synced()
+        self._tasks.start("host-ports", host_ports.run())
+
+    async def close(self) -> None:
+        await self._tasks.stop()
+        await self._controllers.stop()
+        await self._server.close()
+        await self._store.close()
+
+    def _config(self) -> ServerConfig:
+        cluster = self._cluster
+        return ServerConfig(
+            listen=(),
+            port=cluster.api_port,
+            sockets=self._sockets,
+            advertise=cluster.plan.host_ip,
+            cert=cluster.pki / "server.crt",
+            key=cluster.pki / "server.key",
+            client_ca=cluster.pki / "ca.crt",
+            service_cidr=IPv4Network(cluster.plan.service_cidr),
+            node_ports=NODE_PORTS,
+            agent_socket=cluster.agent_socket,
+            tokens={cluster.token: User("kubernetes-admin", ("system:masters",))},
+        )

@@ -1,0 +1,58 @@
+"""`sampan status`: which clusters there are, and what runs in one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from sampan.api import meta
+from sampan.api.meta import Obj
+from sampan.api.status import ApiError
+from sampan.app.config import Cluster, load_or_fail, names, state_root
+from sampan.app.supervisor import running
+from sampan.cli.options import DEFAULT_CLUSTER, ClusterName, StateDir
+
+
+def status(cluster: ClusterName = DEFAULT_CLUSTER, state: StateDir = None) -> int:
+    """Show a cluster's processes, networks, nodes and pods. Exit status 1 when it is not up."""
+    root = state_root(state)
+    found = load_or_fail(cluster, root)
+    others = [name for name in names(root) if name != cluster]
+    pid = running(found)
+    print(f"cluster   {found.name}: {f'up (supervisor {pid})' if pid else 'down'}")
+    print(f"state     {found.directory}")
+    print(f"networks  pods {found.plan.pod_cidr}, services {found.plan.service_cidr}, nodes {found.plan.lan_cidr}")
+    if pid and os.access(found.pki / "admin.key", os.R_OK):
+        print(f"API       {found.url}")
+        print(f"kubectl   export KUBECONFIG={found.kubeconfig}")
+        asyncio.run(_contents(found))
+    if others:
+        print(f"others    {', '.join(others)}")
+    return 0 if pid else 1
+
+
+async def _contents(cluster: Cluster) -> None:
+    from sampan.app.api import admin_client
+
+    client = admin_client(cluster)
+    try:
+        nodes, pods, services = [(await client.list(resource)).items for resource in ("nodes", "pods", "services")]
+    except ApiError as error:
+        print(f"          the API does not answer: {error}")
+        return
+    finally:
+        await client.close()
+    for node in nodes:
+        print(f"node      {node_line(node, pods)}")
+    print(f"pods      {sum(meta.is_true(p, 'Ready') for p in pods)} ready of {len(pods)}")
+    print(f"services  {len(services)}")
+
+
+def node_line(node: Obj, pods: list[Obj]) -> str:
+    """`node-0  Ready  172.30.0.2  3 pods`"""
+    name = meta.name(node)
+    addresses = (node.get("status") or {}).get("addresses") or []
+    address = next((a["address"] for a in addresses if a["type"] == "InternalIP"), "")
+    count = sum(pod["spec"].get("nodeName") == name for pod in pods)
+    ready = "Ready" if meta.is_true(node, "Ready") else "NotReady"
+    return f"{name}  {ready}  {address}  {count} pod{'' if count == 1 else 's'}"
