@@ -22,7 +22,7 @@ import uvloop
 from common import Row, row
 from proxylab import Lab, connect, endpoint_slice, lab, service
 
-from sampan.api.meta import Key, Obj
+from sampan.api.meta import Obj
 from sampan.base.clock import SystemClock
 from sampan.base.netns import inside
 from sampan.serviceproxy import nft
@@ -222,8 +222,8 @@ async def changes(net: Lab, until_connected: Callable[[str], float]) -> list[Row
     services, slices = many(net)
     proxy = ServiceProxy(net.facts("a"), SystemClock())
     for one, entry in zip(services, slices, strict=True):
-        proxy.service_changed(_key(one), one)
-        proxy.slice_changed(_key(entry), entry)
+        proxy.service_changed(None, one)
+        proxy.slice_changed(None, entry)
     began = time.perf_counter()
     task = asyncio.create_task(proxy.run())
     await proxy.wait_synced()
@@ -234,16 +234,16 @@ async def changes(net: Lab, until_connected: Callable[[str], float]) -> list[Row
         fresh = service(f"new{number}", clusterIP=vip, clusterIPs=[vip])
         began = time.perf_counter()
         connecting = asyncio.create_task(asyncio.to_thread(until_connected, vip))
-        proxy.service_changed(_key(fresh), fresh)
+        proxy.service_changed(None, fresh)
         entry = endpoint_slice({net.ip("a", 3): "a"}, f"new{number}")
-        proxy.slice_changed(_key(entry), entry)
+        proxy.slice_changed(None, entry)
         created.append(1000 * (await connecting - began))
         await asyncio.sleep(0.03)
         extra = net.ip("b", 99)
-        proxy.slice_changed(_key(entry), endpoint_slice({net.ip("a", 3): "a", extra: "b"}, f"new{number}"))
+        proxy.slice_changed(None, endpoint_slice({net.ip("a", 3): "a", extra: "b"}, f"new{number}"))
         await asyncio.sleep(0.05)
         began = time.perf_counter()
-        proxy.slice_changed(_key(entry), entry)
+        proxy.slice_changed(None, entry)
         await proxy.drained(extra)
         drained.append(1000 * (time.perf_counter() - began))
     task.cancel()
@@ -252,7 +252,3 @@ async def changes(net: Lab, until_connected: Callable[[str], float]) -> list[Row
         row(f"{SERVICES} Services: new Service to first connection", created, "ms"),
         row(f"{SERVICES} Services: endpoint gone, reported in force", drained, "ms", "nft waits for RCU after commit"),
     ]
-
-
-def _key(obj: Obj) -> Key:
-    return Key(obj["metadata"]["namespace"], obj["metadata"]["name"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sampan.api import meta
 from sampan.api.meta import Key, Obj
 from sampan.base.clock import Clock
 from sampan.serviceproxy.rules import is_proxied
@@ -21,9 +22,10 @@ class HostPorts:
         self._next: frozenset[str] = frozenset()
         self._transactions = Transactions(f"NodePorts in table {table}", self._text, self._in_force, apply, clock)
 
-    def service_changed(self, key: Key, service: Obj | None) -> None:
-        """A Service is now so; None: it is gone."""
-        ports = node_ports(service) if service else frozenset()
+    def service_changed(self, old: Obj | None, new: Obj | None) -> None:
+        """An informer's handler for Services: None for `old` is an addition, for `new` a deletion."""
+        key = meta.key(new or old or {})
+        ports = node_ports(new) if new else frozenset()
         if ports != self._ports.get(key, frozenset()):
             self._ports[key] = ports
             self._transactions.changed()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from sampan.api import meta
 from sampan.api.meta import Key, Obj
 from sampan.base.clock import Clock
 from sampan.serviceproxy import conntrack, nft
@@ -17,7 +18,7 @@ Forget = Callable[[conntrack.Flows], Awaitable[None]]
 
 
 class ServiceProxy:
-    """Feed it changes from informers, start `run()` once they have listed everything.
+    """Add its two handlers to informers, start `run()` once those are synced.
 
     `apply` and `forget` are the outside world: an nft transaction, and the removal of stale UDP flows.
     """
@@ -40,26 +41,28 @@ class ServiceProxy:
         """What the kernel has."""
         return self._applied
 
-    def service_changed(self, key: Key, service: Obj | None) -> None:
-        """A Service is now so; None: it is gone."""
-        if service is None:
+    def service_changed(self, old: Obj | None, new: Obj | None) -> None:
+        """An informer's handler for Services: None for `old` is an addition, for `new` a deletion."""
+        key = meta.key(new or old or {})
+        if new is None:
             self._services.pop(key, None)
         else:
-            self._services[key] = service
+            self._services[key] = new
         self._touch(key)
 
-    def slice_changed(self, key: Key, entry: Obj | None) -> None:
-        """An EndpointSlice is now so; None: it is gone."""
+    def slice_changed(self, old: Obj | None, new: Obj | None) -> None:
+        """An informer's handler for EndpointSlices. A slice may move to another Service."""
+        key = meta.key(new or old or {})
         before = self._owner.pop(key, None)
         if before is not None:
             self._slices[before].pop(key)
             if not self._slices[before]:
                 del self._slices[before]
             self._touch(before)
-        if entry is not None:
-            owner = service_of(entry)
+        if new is not None:
+            owner = service_of(new)
             self._owner[key] = owner
-            self._slices.setdefault(owner, {})[key] = entry
+            self._slices.setdefault(owner, {})[key] = new
             self._touch(owner)
 
     async def run(self) -> None:

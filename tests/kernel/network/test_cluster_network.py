@@ -58,6 +58,13 @@ def test_hosts_and_nodes_reach_each_other(plan: NetworkPlan) -> None:
     listener.close()
 
 
+def test_settings_of_a_node(plan: NetworkPlan) -> None:
+    ensure_cluster_network(plan)
+    with inside(plan.node_netns("a")):
+        found = {name: Path("/proc/sys", name).read_text().strip() for name in links.NODE_SYSCTLS}
+    assert found == links.NODE_SYSCTLS
+
+
 def test_leaving_the_cluster_is_masqueraded(plan: NetworkPlan, tmp_path: Path) -> None:
     ensure_cluster_network(plan)
     outside = tmp_path / "outside.net"

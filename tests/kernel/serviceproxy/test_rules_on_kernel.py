@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from proxylab import VIP, Lab, ask, connect, endpoint_slice, lab, service
 
-from sampan.api.meta import Key, Obj
+from sampan.api.meta import Obj
 from sampan.base.clock import SystemClock
 from sampan.base.netns import inside
 from sampan.serviceproxy import conntrack, nft
@@ -102,7 +102,7 @@ def test_node_port_from_the_host(net: Cluster) -> None:
 
     async def publish() -> None:
         ports = HostPorts(plan.host_table, SystemClock())
-        ports.service_changed(Key("default", "web"), published)
+        ports.service_changed(None, published)
         task = asyncio.create_task(ports.run())
         while not ports.synced():
             await asyncio.sleep(0.002)
@@ -218,17 +218,17 @@ def blocks(listing: str) -> list[str]:
 
 def test_a_restarted_proxy_adopts_and_a_damaged_table_heals(net: Cluster) -> None:
     """The proxy with the real nft: an open connection outlives both a new proxy and the loss of the whole table."""
-    facts, key = net.lab.facts("a"), Key("default", "web")
+    facts = net.lab.facts("a")
 
     async def proxy_for(first: dict[str, str], *then: dict[str, str], between: Callable[[], object] = bool) -> None:
         proxy = ServiceProxy(facts, SystemClock())
-        proxy.service_changed(key, service())
+        proxy.service_changed(None, service())
         task = asyncio.create_task(proxy.run())
         try:
             for addresses in (first, *then):
                 if addresses is not first:
                     between()
-                proxy.slice_changed(key, endpoint_slice(addresses))
+                proxy.slice_changed(None, endpoint_slice(addresses))
                 await proxy.wait_synced()
                 while proxy.rules.targets() != set(addresses):
                     await asyncio.sleep(0.005)

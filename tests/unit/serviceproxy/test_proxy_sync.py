@@ -6,15 +6,12 @@ from typing import Any
 
 from proxyworld import VIP, A, endpoint, node_port, service, slice_of
 
-from sampan.api.meta import Key
 from sampan.base.clock import FakeClock
 from sampan.base.errors import ProcessError
 from sampan.serviceproxy.conntrack import Flow, Flows, stale
 from sampan.serviceproxy.hostports import HostPorts
 from sampan.serviceproxy.model import Frontend
 from sampan.serviceproxy.sync import ServiceProxy
-
-WEB, SLICE = Key("default", "web"), Key("default", "web-1")
 
 
 class Kernel:
@@ -59,8 +56,8 @@ async def settle() -> None:
 
 
 def feed(proxy: ServiceProxy, *endpoints: Any, svc: Any = None) -> None:
-    proxy.service_changed(WEB, svc or service())
-    proxy.slice_changed(SLICE, slice_of(*endpoints))
+    proxy.service_changed(None, svc or service())
+    proxy.slice_changed(None, slice_of(*endpoints))
 
 
 def test_first_the_whole_then_differences() -> None:
@@ -70,11 +67,11 @@ def test_first_the_whole_then_differences() -> None:
         await settle()
         assert [text.startswith("add table") for text in kernel.texts] == [True, False]
         assert proxy.rules.targets() == {"10.244.0.2"}
-        proxy.slice_changed(SLICE, None)
+        proxy.slice_changed(slice_of(), None)
         await settle()
         assert proxy.rules.targets() == set()
         assert "reject" in kernel.texts[-1]
-        proxy.service_changed(WEB, None)
+        proxy.service_changed(service(), None)
         await settle()
         assert not proxy.rules.services
 
@@ -88,7 +85,7 @@ def test_changes_during_a_transaction_are_one() -> None:
         feed(proxy, endpoint("10.244.0.2"))
         await settle()
         for last in range(3, 50):
-            proxy.slice_changed(SLICE, slice_of(endpoint(f"10.244.0.{last}")))
+            proxy.slice_changed(None, slice_of(endpoint(f"10.244.0.{last}")))
             await asyncio.sleep(0)
         kernel.gate.set()
         await settle()
@@ -135,7 +132,7 @@ def test_drained_waits_until_the_kernel_knows() -> None:
         await settle()
         assert not waiting.done()
         kernel.gate.clear()
-        proxy.slice_changed(SLICE, slice_of(endpoint("10.244.0.3")))
+        proxy.slice_changed(None, slice_of(endpoint("10.244.0.3")))
         await settle()
         assert not waiting.done()
         kernel.gate.set()
@@ -149,7 +146,7 @@ def test_the_last_endpoint_drains_although_nobody_takes_over() -> None:
         feed(proxy, endpoint("10.244.0.2"))
         await proxy.wait_synced()
         waiting = asyncio.create_task(proxy.drained("10.244.0.2"))
-        proxy.slice_changed(SLICE, slice_of(endpoint("10.244.0.2", ready=False, serving=True, terminating=True)))
+        proxy.slice_changed(None, slice_of(endpoint("10.244.0.2", ready=False, serving=True, terminating=True)))
         await waiting
         assert "10.244.0.2" in kernel.texts[-1]
 
@@ -160,7 +157,7 @@ def test_a_slice_that_changes_its_service() -> None:
     async def scene(proxy: ServiceProxy, _kernel: Kernel, __: FakeClock) -> None:
         feed(proxy, endpoint("10.244.0.2"))
         await proxy.wait_synced()
-        proxy.slice_changed(SLICE, slice_of(endpoint("10.244.0.2"), name="other"))
+        proxy.slice_changed(None, slice_of(endpoint("10.244.0.2"), name="other"))
         await settle()
         assert proxy.rules.targets() == set()
 
@@ -172,10 +169,10 @@ def test_udp_targets_that_changed_are_forgotten() -> None:
     ports = [{"name": "", "port": 53, "protocol": "UDP"}]
 
     async def scene(proxy: ServiceProxy, kernel: Kernel, _: FakeClock) -> None:
-        proxy.service_changed(WEB, udp)
-        proxy.slice_changed(SLICE, slice_of(endpoint("10.244.0.2"), ports=ports))
+        proxy.service_changed(None, udp)
+        proxy.slice_changed(None, slice_of(endpoint("10.244.0.2"), ports=ports))
         await proxy.wait_synced()
-        proxy.slice_changed(SLICE, slice_of(endpoint("10.244.0.3"), ports=ports))
+        proxy.slice_changed(None, slice_of(endpoint("10.244.0.3"), ports=ports))
         await settle()
         assert kernel.forgotten[-1] == {Frontend(VIP, "udp", 53): frozenset({("10.244.0.3", 53)})}
 
@@ -198,13 +195,15 @@ def test_host_ports() -> None:
     async def main() -> None:
         kernel = Kernel()
         ports = HostPorts("sampan-dev", FakeClock(), apply=kernel.apply)
-        ports.service_changed(WEB, node_port())
+        ports.service_changed(None, node_port())
         task = asyncio.create_task(ports.run())
         await settle()
-        ports.service_changed(WEB, service(type="NodePort", ports=[{"port": 53, "protocol": "UDP", "nodePort": 30053}]))
+        ports.service_changed(
+            None, service(type="NodePort", ports=[{"port": 53, "protocol": "UDP", "nodePort": 30053}])
+        )
         await settle()
-        ports.service_changed(WEB, service())
-        ports.service_changed(Key("default", "gone"), None)
+        ports.service_changed(None, service())
+        ports.service_changed(service("gone"), None)
         await settle()
         task.cancel()
         assert kernel.texts == [

@@ -44,6 +44,8 @@ def ensure_cluster_network(plan: NetworkPlan) -> None:
 
     Raises ProcessError (the `ip` or `nft` command that failed), OSError, UserError (program not installed).
     """
+    plan.run.mkdir(parents=True, exist_ok=True)
+    host.ensure(plan)  # first: its rules load conntrack, without which a new namespace has no conntrack settings
     _ensure_netns(plan.lan_netns, LAN_SYSCTLS)
     for node in plan.nodes:
         _ensure_netns(plan.node_netns(node), NODE_SYSCTLS)
@@ -57,7 +59,6 @@ def ensure_cluster_network(plan: NetworkPlan) -> None:
     _write_sysctls({f"net/ipv6/conf/{plan.host_link}/disable_ipv6": "1"})
     _write_sysctls({f"net/ipv4/conf/{plan.host_link}/route_localnet": "1"})
     _ip(_host_script(plan))
-    host.ensure(plan)
 
 
 def remove_cluster_network(plan: NetworkPlan) -> None:
