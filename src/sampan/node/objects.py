@@ -7,23 +7,18 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from sampan.api.meta import Obj
-from sampan.base import log
+from sampan.api.meta import Key, Obj
 from sampan.base.clock import Clock
-from sampan.base.errors import SampanError
 from sampan.base.tasks import Tasks
+from sampan.client.informer import Informer
 from sampan.client.types import Client
 from sampan.node.env import Ref
 
-_log = log.get("node")
-RETRY = 1.0  # seconds
-
 
 @dataclass
-class _Watched:
-    synced: asyncio.Event = field(default_factory=asyncio.Event)
-    obj: Obj | None = None
-    task: asyncio.Task[None] | None = None
+class _Followed:
+    informer: Informer
+    task: asyncio.Task[None]
     users: dict[str, Callable[[], None]] = field(default_factory=dict)  # pod uid → who wants to know of changes
 
 
@@ -34,54 +29,40 @@ class Objects:
         self._client = client
         self._clock = clock
         self._tasks = tasks
-        self._watched: dict[tuple[str, Ref], _Watched] = {}
+        self._followed: dict[tuple[str, Ref], _Followed] = {}
 
     def follow(self, uid: str, namespace: str, refs: Iterable[Ref], changed: Callable[[], None]) -> None:
         """Keep these up to date for the pod `uid`; `changed` is called when one of them changes."""
         for ref in refs:
-            watched = self._watched.setdefault((namespace, ref), _Watched())
-            watched.users[uid] = changed
-            if watched.task is None:
-                watched.task = self._tasks.start(
-                    f"watch {ref.resource} {namespace}/{ref.name}", self._watch(namespace, ref)
-                )
+            followed = self._followed.get((namespace, ref)) or self._begin(namespace, ref)
+            followed.users[uid] = changed
 
     def unfollow(self, uid: str) -> None:
         """The pod is gone; what nobody follows any more is let go."""
-        for key, watched in list(self._watched.items()):
-            if watched.users.pop(uid, None) and not watched.users:
-                del self._watched[key]
-                if watched.task:
-                    watched.task.cancel()
+        for key, followed in list(self._followed.items()):
+            if followed.users.pop(uid, None) and not followed.users:
+                del self._followed[key]
+                followed.task.cancel()
 
     async def get(self, namespace: str, refs: Iterable[Ref]) -> dict[Ref, Obj | None]:
-        """The followed objects, None for one that does not exist. Waits until each was seen once."""
+        """The followed objects, None for one that does not exist. Waits until each was looked up once."""
         found = {}
         for ref in refs:
-            watched = self._watched[(namespace, ref)]
-            await watched.synced.wait()
-            found[ref] = watched.obj
+            informer = self._followed[(namespace, ref)].informer
+            await informer.synced.wait()
+            found[ref] = informer.get(Key(namespace, ref.name))
         return found
 
-    async def _watch(self, namespace: str, ref: Ref) -> None:
-        watched = self._watched[(namespace, ref)]
+    def _begin(self, namespace: str, ref: Ref) -> _Followed:
         fields = f"metadata.name={ref.name}"
-        while True:
-            try:
-                page = await self._client.list(ref.resource, namespace, fields=fields)
-                self._set(watched, page.items[0] if page.items else None)
-                events = self._client.watch(ref.resource, namespace, after=page.revision, fields=fields)
-                async for event in events:
-                    if event.type != "BOOKMARK":
-                        self._set(watched, None if event.type == "DELETED" else event.object)
-            except (SampanError, OSError) as error:
-                _log.debug("watch of %s %s/%s begins again: %s", ref.resource, namespace, ref.name, error)
-            await self._clock.sleep(RETRY)
+        informer = Informer(self._client, ref.resource, namespace, clock=self._clock, fields=fields)
+        task = self._tasks.start(f"watch {ref.resource} {namespace}/{ref.name}", informer.run())
+        followed = self._followed[(namespace, ref)] = _Followed(informer, task)
 
-    def _set(self, watched: _Watched, obj: Obj | None) -> None:
-        before, known = watched.obj, watched.synced.is_set()
-        watched.obj = obj
-        watched.synced.set()
-        if known and before != obj:
-            for changed in list(watched.users.values()):
-                changed()
+        def tell(old: Obj | None, new: Obj | None) -> None:
+            if informer.synced.is_set():
+                for changed in list(followed.users.values()):
+                    changed()
+
+        informer.add_handler(tell)
+        return followed

@@ -83,9 +83,9 @@ class Operations:
         worker, now = self._worker, self._tools.now()
         before = worker.memory.troubles.get(key)
         if not (before and before.message == str(failure) and before.reason == failure.reason == "ImagePullBackOff"):
-            worker.event("Warning", failure.event, failure.text, key)
+            worker.event("Warning", failure.event, failure.text)
         if failure.reason == "ErrImagePull":
-            worker.event("Warning", "Failed", "Error: ErrImagePull", key)
+            worker.event("Warning", "Failed", "Error: ErrImagePull")
         delay = min(max(FIRST_BACKOFF, before.delay * 2 if before else 0.0), LAST_BACKOFF)
         if failure.reason == "CreateContainerConfigError" or not key:
             delay = CONFIG_RETRY
@@ -101,7 +101,11 @@ class Operations:
         every = refs.union(*(env.references(c) for c in containers(worker.pod)))
         self._tools.objects.follow(worker.uid, meta.namespace(worker.pod), every, worker.retry)
         try:
-            worker.volumes.make(worker.pod, await self._context(refs), self._tools.clock.now())
+            context = await self._context(refs)
+            if worker.sandbox:  # adopted: it has its volumes, whatever became of the objects meanwhile
+                worker.volumes.refresh(worker.pod, context, self._tools.clock.now())
+            else:
+                worker.volumes.make(worker.pod, context, self._tools.clock.now())
         except (ConfigError, OSError) as error:
             raise Failure("FailedMount", str(error), event="FailedMount", text=str(error)) from None
         worker.memory.prepared = True
@@ -191,17 +195,17 @@ class Operations:
         spec = await self._container_spec(container, attempt, image)
         worker.memory.image_ids[name] = image.id
         reference = container.get("image", "")
-        worker.event("Normal", "Pulled", f'Container image "{reference}" already present on machine', name)
+        worker.event("Normal", "Pulled", f'Container image "{reference}" already present on machine')
         self._cancellable = False
         try:
             state = await self._tools.runtime.start_container(worker.uid, spec)
         except SampanError as error:
             raise Failure("RunContainerError", str(error)) from None
-        worker.event("Normal", "Created", f"Created container: {name}", name)
+        worker.event("Normal", "Created", f"Created container: {name}")
         if state.reason == "ContainerCannotRun":
-            worker.event("Warning", "Failed", f"Error: {state.message}", name)
+            worker.event("Warning", "Failed", f"Error: {state.message}")
         else:
-            worker.event("Normal", "Started", f"Started container {name}", name)
+            worker.event("Normal", "Started", f"Started container {name}")
         for old in worker.states:
             if old.name == name and old.attempt < attempt - 1:
                 await self._tools.runtime.remove_container(worker.uid, name, old.attempt)

@@ -312,9 +312,8 @@ class _View:
         elif not memory.torn_down:
             if self._may_try("/tear-down"):
                 self.operate("tear-down")
-        elif memory.gone and not memory.finished:
+        elif memory.gone:
             memory.finished = True
-            self.do("forget")
         elif meta.deleting(self.pod):
             self.do("delete")
 

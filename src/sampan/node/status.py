@@ -91,12 +91,12 @@ def _container(inputs: _Inputs, spec: Obj, *, init: bool) -> Obj:
     state = inputs.newest.get(name)
     waiting = _waiting(inputs, name, state, init)
     started = ready = False
-    if state and state.running:
+    if init and not is_sidecar(spec):
+        ready = bool(state and not state.running and not waiting and state.exit_code == 0)
+    elif state and state.running:
         health = memory.health.get(name)
         started = bool(health and health.started and not health.post_start)
         ready = bool(started and health and health.ready)
-    elif init and state and not is_sidecar(spec) and not waiting:
-        ready = state.exit_code == 0
     result: Obj = {
         "name": name,
         "image": spec.get("image", ""),

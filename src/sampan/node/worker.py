@@ -137,9 +137,11 @@ class PodWorker:
 
     async def run(self) -> None:
         """Until nothing is left of the pod."""
-        while not self.memory.finished:
+        while True:
             self._wake.clear()
             wake = self.step()
+            if self.memory.finished:
+                break
             await self._sleep(wake)
         self._prober.sync(())
         await self._operations.forget()
@@ -174,6 +176,8 @@ class PodWorker:
         return decision.wake
 
     def _report(self, states: list[ContainerState], sandbox: bool) -> None:
+        if not states and self.memory.ending and self.memory.ending.reason == "Terminal":
+            return  # the API knows more of this pod's end than we do
         status = pod_status(
             self.pod, states, sandbox, self.memory, self.tools.node_ip, self.tools.now(), self._reported
         )
@@ -192,15 +196,13 @@ class PodWorker:
     def _do(self, command: Command) -> None:
         match command.verb:
             case "event":
-                self.event(command.type, command.reason, command.message, command.name)
+                self.event(command.type, command.reason, command.message)
             case "cancel":
                 self._operations.cancel()
             case "delete":
                 # The last status must have been reported first: the object goes with it.
                 self._report(self.states, self.sandbox)
                 self.tools.reporter.delete(self.pod)
-            case "forget":
-                pass  # `run` ends now
             case "signal":
                 self._start(f"signal {command.number}", self._signal(command))
             case "post-start" | "pre-stop":
@@ -213,9 +215,9 @@ class PodWorker:
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self.tools.tasks.start(f"pod {meta.key(self.pod)} {name}", work)
 
-    def event(self, type: str, reason: str, message: str, container: str = "") -> None:
-        """Write an event about the pod, or about one of its containers."""
-        self.tools.events.event(self.pod, type, reason, message)
+    def event(self, type: str, reason: str, message: str) -> None:
+        """Write an event about the pod."""
+        self.tools.events.event({"apiVersion": "v1", "kind": "Pod"} | self.pod, type, reason, message)
 
     async def _signal(self, command: Command) -> None:
         try:
@@ -230,7 +232,7 @@ class PodWorker:
         outcome = await act(container["lifecycle"][kind], self._target(container), 1e6)
         if not outcome.ok:
             reason = "FailedPostStartHook" if kind == "postStart" else "FailedPreStopHook"
-            self.event("Warning", reason, f"{kind[0].upper()}{kind[1:]}Hook failed: {outcome.message}", command.name)
+            self.event("Warning", reason, f"{kind[0].upper()}{kind[1:]}Hook failed: {outcome.message}")
         health, kill = self.memory.health.get(command.name), self.memory.kills.get(command.name)
         if kind == "postStart" and health and health.attempt == command.attempt:
             health.post_start = "" if outcome.ok else "failed"
@@ -274,7 +276,7 @@ class PodWorker:
             return
         if report.failure or report.verdict is False:
             text = f"{probe.kind.capitalize()} probe failed: {report.failure}"
-            self.event("Warning", "Unhealthy", text, probe.name)
+            self.event("Warning", "Unhealthy", text)
         if report.verdict is None:
             return
         if probe.kind == "readiness":

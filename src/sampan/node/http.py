@@ -1,0 +1,182 @@
+"""The kubelet's HTTP endpoints, which the API server calls and forwards connections to.
+
+GET /healthz, GET /pods, GET /containerLogs/NS/POD/CONTAINER, and WebSockets on /exec/… and /attach/….
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import orjson
+
+from sampan.api import meta
+from sampan.api.meta import Key, Obj
+from sampan.api.status import ApiError, bad_request, not_found
+from sampan.base.clock import Clock
+from sampan.base.http.types import Request, Response, Stream, Upgrade
+from sampan.base.http.websocket import BadHandshake, WebSocket, accept
+from sampan.node.container import log_path
+from sampan.node.logs import LogOptions, read_log
+from sampan.node.pod import containers, latest
+from sampan.node.runtime.types import ContainerState, Process, Runtime
+from sampan.node.streams import PROTOCOLS, Wanted, serve
+
+
+class Pods(Protocol):
+    """The pods of this node, as the endpoints see them."""
+
+    def find(self, key: Key) -> Obj | None: ...
+    def all(self) -> list[Obj]: ...
+
+
+class Endpoints:
+    """`handle` is the handler of a base.http Server."""
+
+    def __init__(self, pods: Pods, runtime: Runtime, clock: Clock) -> None:
+        self._pods = pods
+        self._runtime = runtime
+        self._clock = clock
+
+    async def handle(self, request: Request) -> Response | Stream | Upgrade:
+        match request.path.strip("/").split("/"):
+            case ["healthz"]:
+                return Response(200, b"ok", [("content-type", "text/plain")])
+            case ["pods"]:
+                return _json(200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._pods.all()})
+            case [verb, namespace, pod, container] if verb in ("containerLogs", "exec", "attach"):
+                action = {"containerLogs": self._logs, "exec": self._exec, "attach": self._attach}[verb]
+                try:
+                    return action(request, self._pod(namespace, pod), container)
+                except BadHandshake as error:
+                    return _json(400, bad_request(str(error)).body())
+                except ApiError as error:
+                    return _json(error.code, error.body())
+        return Response(404, b"404 page not found\n", [("content-type", "text/plain")])
+
+    def _pod(self, namespace: str, name: str) -> Obj:
+        pod = self._pods.find(Key(namespace, name))
+        if pod is None:
+            raise not_found("pods", name)
+        return pod
+
+    # -- logs -------------------------------------------------------------------------------------------------------
+
+    def _logs(self, request: Request, pod: Obj, container: str) -> Stream:
+        query = _flat(request)
+        if container not in {c["name"] for c in containers(pod)}:
+            raise bad_request(f"container {container} is not valid for pod {meta.name(pod)}")
+        uid = meta.uid(pod)
+        attempt = self._attempt(pod, container, _flag(query, "previous"))
+        path = log_path(self._runtime.pod_dir(uid), container, attempt)
+
+        def running() -> bool:
+            return any(s.running for s in self._runtime.containers(uid) if (s.name, s.attempt) == (container, attempt))
+
+        options = _log_options(query, self._clock.now().timestamp())
+        chunks = read_log(path, options, self._clock, running)
+        return Stream(200, chunks, [("content-type", "text/plain")])
+
+    def _attempt(self, pod: Obj, container: str, previous: bool) -> int:
+        state = latest(self._runtime.containers(meta.uid(pod))).get(container)
+        where = f'container "{container}" in pod "{meta.name(pod)}"'
+        if previous:
+            if state is None or state.attempt == 0:
+                raise bad_request(f"previous terminated {where} not found")
+            return state.attempt - 1
+        if state is None:
+            raise bad_request(f"{where} is waiting to start: {_waiting_reason(pod, container)}")
+        return state.attempt
+
+    # -- exec and attach --------------------------------------------------------------------------------------------
+
+    def _exec(self, request: Request, pod: Obj, container: str) -> Upgrade:
+        command = tuple(request.query.get("command", ()))
+        if not command:
+            raise bad_request("you must specify at least 1 command for the container")
+        wanted = _wanted(request)
+        uid = self._running(pod, container).pod_uid
+
+        async def begin() -> Process:
+            return await self._runtime.exec(uid, container, command, tty=wanted.tty, stdin=wanted.stdin)
+
+        return _session(request, wanted, begin)
+
+    def _attach(self, request: Request, pod: Obj, container: str) -> Upgrade:
+        manifest = next((c for c in containers(pod) if c["name"] == container), {})
+        asked = _wanted(request)
+        wanted = Wanted(
+            asked.stdin and bool(manifest.get("stdin")), asked.stdout, asked.stderr, bool(manifest.get("tty"))
+        )
+        uid = self._running(pod, container).pod_uid
+
+        async def begin() -> Process:
+            return await self._runtime.attach(uid, container, stdin=wanted.stdin)
+
+        return _session(request, wanted, begin)
+
+    def _running(self, pod: Obj, container: str) -> ContainerState:
+        state = latest(self._runtime.containers(meta.uid(pod))).get(container)
+        if state is None or not state.running:
+            raise ApiError(404, "NotFound", f'container not found ("{container}")')
+        return state
+
+
+def _session(request: Request, wanted: Wanted, begin: Callable[[], Awaitable[Process]]) -> Upgrade:
+    async def run(socket: WebSocket) -> None:
+        await serve(socket, wanted, begin)
+
+    return accept(request, PROTOCOLS, run)
+
+
+def _wanted(request: Request) -> Wanted:
+    """The API's names of the streams (stdin, …) and the kubelet's (input, …)."""
+    query = _flat(request)
+    return Wanted(
+        stdin=_flag(query, "stdin") or _flag(query, "input"),
+        stdout=_flag(query, "stdout") or _flag(query, "output"),
+        stderr=_flag(query, "stderr") or _flag(query, "error"),
+        tty=_flag(query, "tty"),
+    )
+
+
+def _flat(request: Request) -> dict[str, str]:
+    return {name: values[-1] for name, values in request.query.items()}
+
+
+def _flag(query: dict[str, str], name: str) -> bool:
+    return query.get(name, "").lower() in ("1", "true", "t")
+
+
+def _log_options(query: dict[str, str], now: float) -> LogOptions:
+    """Raises ApiError 400 for a value that is none."""
+    try:
+        since = 0.0
+        if "sinceSeconds" in query:
+            since = now - int(query["sinceSeconds"])
+        elif "sinceTime" in query:
+            since = meta.parse_time(query["sinceTime"]).timestamp()
+        return LogOptions(
+            follow=_flag(query, "follow"),
+            timestamps=_flag(query, "timestamps"),
+            since=since,
+            tail=int(query["tailLines"]) if "tailLines" in query else None,
+            limit=int(query["limitBytes"]) if "limitBytes" in query else None,
+        )
+    except ValueError as error:
+        raise bad_request(f"invalid log options: {error}") from None
+
+
+def _waiting_reason(pod: Obj, container: str) -> str:
+    status = pod.get("status") or {}
+    for entry in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        if entry["name"] == container and "waiting" in (entry.get("state") or {}):
+            waiting: Obj = entry["state"]["waiting"]
+            reason = str(waiting.get("reason", ""))
+            pulling = reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName")
+            return "trying and failing to pull image" if pulling else reason
+    return "ContainerCreating"
+
+
+def _json(status: int, body: Obj) -> Response:
+    return Response(status, orjson.dumps(body), [("content-type", "application/json")])
