@@ -157,7 +157,9 @@ def test_a_slice_that_changes_its_service() -> None:
     async def scene(proxy: ServiceProxy, _kernel: Kernel, __: FakeClock) -> None:
         feed(proxy, endpoint("10.244.0.2"))
         await proxy.wait_synced()
-        proxy.slice_changed(None, slice_of(endpoint("10.244.0.2"), name="other"))
+        moved = slice_of(endpoint("10.244.0.2"), name="other")
+        moved["metadata"]["name"] = "web-1"
+        proxy.slice_changed(slice_of(endpoint("10.244.0.2")), moved)
         await settle()
         assert proxy.rules.targets() == set()
 
