@@ -251,7 +251,8 @@ class _Connection(asyncio.Protocol):
             self._phase = "idle"
             self.body.feed_end()  # the end of the connection is the end of the body
         elif self._phase != "idle":
-            self._fail(ConnectionResetError("the server closed the connection in the middle of an answer"))
+            when = "in the middle of its answer" if self.answered else "before it answered"
+            self._fail(ConnectionResetError(f"the server closed the connection {when}{f': {error}' if error else ''}"))
 
     def pause_writing(self) -> None:
         if self.raw is not None:
