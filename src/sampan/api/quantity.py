@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from functools import lru_cache
 from typing import ClassVar
 
 _FORM = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([KMGTPE]i)|([numkMGTPE]?)|[eE]([+-]?[0-9]+))")
@@ -38,19 +39,7 @@ class Quantity:
 
         Raises ValueError with kube-apiserver's text.
         """
-        found = _FORM.fullmatch(str(text))
-        if not found:
-            raise ValueError(INVALID)
-        number, binary, decimal, exponent = found.groups()
-        if binary:
-            amount, family = _EXACT.multiply(Decimal(number), Decimal(1 << _BINARY[binary])), "binary"
-        elif exponent is not None:
-            if abs(int(exponent)) > 1000:
-                raise ValueError("unable to parse quantity's suffix")
-            amount, family = Decimal(number).scaleb(int(exponent), _EXACT), "exponent"
-        else:
-            amount, family = Decimal(number).scaleb(_DECIMAL[decimal], _EXACT), "decimal"
-        return cls(_bound(amount), family)
+        return _parse(str(text))
 
     def __add__(self, other: Quantity) -> Quantity:
         return Quantity(_EXACT.add(self.amount, other.amount), self._family_with(other))
@@ -99,6 +88,23 @@ class Quantity:
                 break
             whole, suffix = whole // 1024, name
         return f"{whole}{suffix}"
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Quantity:
+    found = _FORM.fullmatch(text)
+    if not found:
+        raise ValueError(INVALID)
+    number, binary, decimal, exponent = found.groups()
+    if binary:
+        amount, family = _EXACT.multiply(Decimal(number), Decimal(1 << _BINARY[binary])), "binary"
+    elif exponent is not None:
+        if abs(int(exponent)) > 1000:
+            raise ValueError("unable to parse quantity's suffix")
+        amount, family = Decimal(number).scaleb(int(exponent), _EXACT), "exponent"
+    else:
+        amount, family = Decimal(number).scaleb(_DECIMAL[decimal], _EXACT), "decimal"
+    return Quantity(_bound(amount), family)
 
 
 def _bound(amount: Decimal) -> Decimal:

@@ -14,9 +14,13 @@ import orjson
 
 from sampan.api import fields
 from sampan.api.meta import Obj
+from sampan.api.scalars import json_type
 from sampan.api.scheme import Resource
 from sampan.api.status import ApiError, bad_request, invalid
-from sampan.api.walkers import json_type, walk
+from sampan.api.walkers import walk
+
+# As in sigs.k8s.io/json: who sends a thousand wrong fields hears of the first ones.
+_MOST_FAULTS = 100
 
 
 def decode(resource: Resource, body: bytes, mode: str) -> tuple[Obj, list[str]]:
@@ -26,11 +30,17 @@ def decode(resource: Resource, body: bytes, mode: str) -> tuple[Obj, list[str]]:
     the warnings, Ignore drops them silently. Raises ApiError 400 with kube-apiserver's text.
     """
     obj = parse(body)
-    faults = [] if mode == "Ignore" else [f"duplicate field {fields.quote(path)}" for path in duplicates(body, obj)]
     try:
+        compact = orjson.dumps(obj)
+        repeated = () if mode == "Ignore" else duplicates(body, compact)
+        faults = [f"duplicate field {fields.quote(path)}" for path in repeated]
         faults += [f"unknown field {fields.quote(path)}" for path in walk(resource.definition, obj)]
     except ValueError as error:
         raise _unhandled(resource, str(error)) from None
+    except (orjson.JSONEncodeError, RecursionError):
+        # orjson writes at most 254 levels; what cannot be stored is refused here.
+        raise _unhandled(resource, "exceeded max depth") from None
+    del faults[_MOST_FAULTS:]
     if mode == "Strict" and faults:
         raise _unhandled(resource, strict_text(faults))
     return obj, [] if mode == "Ignore" else faults
@@ -87,13 +97,13 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return marked
 
 
-def duplicates(body: bytes, obj: Obj) -> Iterable[str]:
-    """Paths of keys that came more than once in one object of `body`, which was parsed as `obj`.
+def duplicates(body: bytes, compact: bytes) -> Iterable[str]:
+    """Paths of keys that came more than once in one object of `body`; `compact` is `body` parsed and encoded again.
 
     orjson keeps the last one silently. What encodes back to the same bytes had none (clients in Go send compact JSON);
     otherwise the standard library parses again and looks at all pairs.
     """
-    if orjson.dumps(obj) == body.strip():
+    if compact == body.strip():
         return ()
     return _find_repeated(json.loads(body, object_pairs_hook=_pairs), "")
 

@@ -226,3 +226,12 @@ def test_the_order_of_set_element_order_holds_and_nothing_is_lost(live, order):
     assert sorted(got) == sorted({*live, *order})
     assert [n for n in got if n in order] == order
     assert [n for n in got if n not in order] == [n for n in live if n not in order]
+
+
+@pytest.mark.parametrize("kind", [patch.MERGE, patch.STRATEGIC])
+def test_a_patch_nested_beyond_reason_is_refused(kind):
+    for depth in (300, 900):
+        body = b'{"data":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
+        with pytest.raises(ApiError) as caught:
+            patch.apply(CONFIGMAP, {"metadata": {}, "data": {}}, body, kind, "Strict")
+        assert caught.value.code == 400

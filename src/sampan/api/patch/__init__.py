@@ -44,7 +44,11 @@ def apply(resource: Resource, original: Obj, body: bytes, content_type: str, mod
         patch = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise bad_request(f"error decoding patch: {error}") from None
-    result = _TYPES[content_type](resource.definition, meta.copy(original), patch)
+    try:
+        result = _TYPES[content_type](resource.definition, meta.copy(original), patch)
+        orjson.dumps(result)  # at most 254 levels: what cannot be stored is refused here
+    except (orjson.JSONEncodeError, RecursionError):
+        raise bad_request("error decoding patch: exceeded max depth") from None
 
     def shown() -> str:
         return go_value(patch) if content_type == STRATEGIC else orjson.dumps(result).decode()
