@@ -181,7 +181,7 @@ def compute_qos_class(spec: Obj) -> str:
     if pod_level.get("requests") or pod_level.get("limits"):
         holders = [spec]
     else:
-        holders = [*spec["containers"], *(spec.get("initContainers") or ())]
+        holders = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
     asked = False
     guaranteed = True
     for holder in holders:

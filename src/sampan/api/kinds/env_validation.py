@@ -140,10 +140,7 @@ def validate_resource_ref(reference: Obj, path: str, in_volume: bool) -> list[Fi
 
 
 def _divisor(resource: str, divisor: str, path: str) -> list[FieldError]:
-    try:
-        amount = Quantity.parse(divisor)
-    except ValueError as error:
-        return [fields.invalid(path, divisor, str(error))]
+    amount = Quantity.parse(divisor)
     name = resource.partition(".")[2]
     known, called = (_BYTE_DIVISORS, "hugepages") if name.startswith("hugepages-") else _DIVISORS.get(name, ((), ""))
     if not known or amount == Quantity.ZERO or str(amount) in known:

@@ -108,10 +108,7 @@ def _default_resources(resources: Obj) -> None:
 def _canonical(amounts: Obj) -> None:
     """Amounts as the API writes them: 0.5 is 500m, 1024Mi is 1Gi; finer than a thousandth is rounded up."""
     for name, amount in amounts.items():
-        try:
-            parsed = Quantity.parse(amount)
-        except ValueError:
-            continue  # validation names the fault
+        parsed = Quantity.parse(amount)
         if parsed.amount * 1000 != parsed.milli:
             parsed = Quantity.parse(f"{parsed.milli}m")
         amounts[name] = str(parsed)

@@ -1,4 +1,4 @@
-"""Validation of requests and limits of containers and pods.
+"""Validation of requests and limits of containers and pods. That amounts are amounts was checked by the decoder.
 
 Source: k8s.io/kubernetes/pkg/apis/core/{validation,helper} (1.32).
 """
@@ -59,18 +59,8 @@ def _name(name: str, path: str) -> list[FieldError]:
     return found
 
 
-def _parse(amount: str) -> Quantity | None:
-    try:
-        return Quantity.parse(amount)
-    except ValueError:
-        return None
-
-
 def _amount(name: str, amount: str, path: str) -> list[FieldError]:
-    try:
-        parsed = Quantity.parse(amount)
-    except ValueError as error:
-        return [fields.invalid(path, amount, str(error))]
+    parsed = Quantity.parse(amount)
     found = validation.quantity(path, amount)
     if not _is_native(name) and parsed.amount != parsed.value:
         found.append(fields.invalid(path, fields.Raw(str(parsed)), "must be an integer"))
@@ -82,8 +72,8 @@ def _within(name: str, amount: str, limits: Obj, path: str) -> list[FieldError]:
         if _may_overcommit(name):
             return []
         return [fields.required(f"{path}.limits", "Limit must be set for non overcommitable resources")]
-    request, limit = _parse(amount), _parse(limits[name])
-    if request is None or limit is None or request == limit:
+    request, limit = Quantity.parse(amount), Quantity.parse(limits[name])
+    if request == limit:
         return []
     if not _may_overcommit(name):
         return [fields.invalid(f"{path}.requests", str(request), f"must be equal to {name} limit of {limit}")]

@@ -51,12 +51,9 @@ def _needs(*required: str) -> Callable[[Obj, str], list[FieldError]]:
 
 
 def _empty_dir(source: Obj, path: str) -> list[FieldError]:
-    try:
-        bad = Quantity.parse(source.get("sizeLimit") or "0") < Quantity.ZERO
-    except ValueError:
-        bad = True
-    text = "SizeLimit field must be a valid resource quantity"
-    return [fields.forbidden(f"{path}.sizeLimit", text)] if bad else []
+    if Quantity.parse(source.get("sizeLimit") or "0") >= Quantity.ZERO:
+        return []
+    return [fields.forbidden(f"{path}.sizeLimit", "SizeLimit field must be a valid resource quantity")]
 
 
 def _host_path(source: Obj, path: str) -> list[FieldError]:
