@@ -140,6 +140,8 @@ def play(scene: Callable[[World], Awaitable[None]]) -> None:
             with inside(f"/run/netns/{NETNS}"):
                 asyncio.run(main(base))
         except BaseException as error:
+            spawner_log = base / "run" / "spawner.log"
+            error.add_note("spawner.log: " + (spawner_log.read_text() if spawner_log.exists() else "none"))
             failure.append(error)
 
     with tempfile.TemporaryDirectory(prefix="spt-", dir="/var/tmp") as directory, node():
@@ -215,8 +217,8 @@ def test_a_container_is_not_root_on_the_machine_and_cannot_become_more_than_it_m
         _, text = await w.run(
             "sh", "-c", "grep CapBnd /proc/self/status; mount -t tmpfs x /mnt || echo no", name="root", user=0
         )
-        assert text.splitlines()[0].split()[1] == "00000000a80425fb"  # what docker gives
-        assert text.splitlines()[-1] == "no"
+        assert "00000000a80425fb" in text  # what docker gives
+        assert "no" in text.splitlines()
         _, text = await w.run("mount", "-t", "tmpfs", "x", "/mnt", name="p", user=0, privileged=True)
         assert w.state("p").exit_code == 0, text
 
@@ -336,7 +338,11 @@ def test_logs_rotate_and_keep_partial_lines() -> None:
     async def scene(w: World) -> None:
         await w.sandbox()
         await w.run(
-            "sh", "-c", "for i in $(seq 2000); do echo line $i; done; printf end", log_max_bytes=20_000, log_max_files=3
+            "sh",
+            "-c",
+            "for i in $(seq 20000); do echo line $i; done; printf end",
+            log_max_bytes=20_000,
+            log_max_files=3,
         )
         folder = w.runtime.pod_dir(UID) / "logs" / "c"
         assert sorted(f.name for f in folder.iterdir()) == ["0.log", "0.log.1", "0.log.2"]

@@ -68,6 +68,8 @@ def detect(base: str, mountinfo: Path = Path("/proc/self/mountinfo")) -> Cgroups
     for line in mountinfo.read_text().splitlines():
         left, _, right = line.partition(" - ")
         where, (kind, _, options) = Path(left.split()[4]), right.split(" ", 2)
+        if not os.access(where, os.W_OK):  # sampan runs in a container that may not make groups
+            continue
         if kind == "cgroup2":
             unified = where
         elif kind == "cgroup":

@@ -119,6 +119,8 @@ class Processes:
                 data, fds, _, _ = socket.recv_fds(channel, 8192, 1)
             except BlockingIOError:
                 return
+            except ConnectionResetError:  # it ended with our "go" unread; what it had said before comes next
+                continue
             if not data:
                 break
             message = json.loads(data)
