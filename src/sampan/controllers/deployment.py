@@ -24,7 +24,7 @@ SETS = "replicasets.apps"
 
 def controller() -> Controller:
     return Controller(
-        "deployment",
+        "deployment-controller",
         {RESOURCE: own_key, SETS: _owner, "pods": _recreating},
         reconcile,
     )

@@ -25,7 +25,9 @@ MANAGER = "endpoint-controller"
 
 
 def controller() -> Controller:
-    return Controller("endpoints", {"services": own_key, "pods": shared.service_of_pod, RESOURCE: own_key}, reconcile)
+    return Controller(
+        "endpoint-controller", {"services": own_key, "pods": shared.service_of_pod, RESOURCE: own_key}, reconcile
+    )
 
 
 async def reconcile(key: Key, env: Env) -> None:

@@ -25,7 +25,7 @@ def controller() -> Controller:
         return service_of_slice(obj, MANAGER)
 
     return Controller(
-        "endpointslice",
+        "endpoint-slice-controller",
         {
             "services": own_key,
             "pods": endpoints.service_of_pod,

@@ -28,7 +28,7 @@ def controller() -> Controller:
         return service_of_slice(obj, MANAGER)
 
     return Controller(
-        "endpointslicemirroring",
+        "endpoint-slice-mirroring-controller",
         {"endpoints": own_key, "services": own_key, slices.RESOURCE: mirrored},
         Mirror().reconcile,
     )

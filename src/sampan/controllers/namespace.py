@@ -39,7 +39,7 @@ def controller(scheme: Scheme) -> Controller:
         await _finalize(namespace, env)
         return None
 
-    return Controller("namespace", {RESOURCE: own_key, "pods": _terminating}, reconcile)
+    return Controller("namespace-controller", {RESOURCE: own_key, "pods": _terminating}, reconcile)
 
 
 def _terminating(pod: Obj, caches: Mapping[str, Cache]) -> Iterable[Key]:

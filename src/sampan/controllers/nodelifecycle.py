@@ -28,7 +28,7 @@ _CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 def controller() -> Controller:
     # Leases are looked at by the clock, not when they are renewed: that is every few seconds for every node.
     watches = {"nodes": own_key, "pods": _tainted_node, LEASES: no_key}
-    return Controller("nodelifecycle", watches, NodeLifecycle().reconcile)
+    return Controller("node-controller", watches, NodeLifecycle().reconcile)
 
 
 def _tainted_node(pod: Obj, caches: Mapping[str, Cache]) -> Iterable[Key]:
@@ -98,8 +98,7 @@ async def _mark_unknown(node: Obj, env: Env) -> Obj:
         )
     name = meta.name(node)
     env.events.event(node, "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
-    patch = {"status": {"conditions": conditions}, "metadata": {"resourceVersion": node["metadata"]["resourceVersion"]}}
-    return await env.client.patch("nodes", name, "", patch, subresource="status")
+    return await patch_exactly(env, "nodes", node, {"status": {"conditions": conditions}}, subresource="status")
 
 
 async def _taint(node: Obj, env: Env) -> Obj:
@@ -120,11 +119,7 @@ async def _mark_pods_not_ready(there: list[Obj], env: Env) -> None:
             for c in pod["status"]["conditions"]
         ]
         env.events.event(pod, "Warning", "NodeNotReady", "Node is not ready")
-        patch = {
-            "status": {"conditions": conditions},
-            "metadata": {"resourceVersion": pod["metadata"]["resourceVersion"]},
-        }
-        await env.client.patch("pods", meta.name(pod), meta.namespace(pod), patch, subresource="status")
+        await patch_exactly(env, "pods", pod, {"status": {"conditions": conditions}}, subresource="status")
 
 
 def _evicting(node: Obj) -> list[Obj]:

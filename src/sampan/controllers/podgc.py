@@ -38,7 +38,7 @@ def controller(threshold: int = THRESHOLD) -> Controller:
         for pod in ended[: max(0, len(ended) - threshold)]:
             await remove(env, "pods", pod, grace=0)
 
-    return Controller("podgc", {"pods": _suspect, "nodes": _bereft}, reconcile, workers=1)
+    return Controller("pod-garbage-collector", {"pods": _suspect, "nodes": _bereft}, reconcile, workers=1)
 
 
 def _suspect(pod: Obj, caches: Mapping[str, Cache]) -> Iterable[Key]:

@@ -26,7 +26,7 @@ BURST = 500
 
 def controller() -> Controller:
     return Controller(
-        "replicaset",
+        "replicaset-controller",
         {RESOURCE: own_key, "pods": _owners},
         ReplicaSets().reconcile,
     )

@@ -15,6 +15,7 @@ from sampan.controllers.keys import no_key
 from sampan.controllers.scheduling import snapshot as snapshots
 from sampan.controllers.scheduling.filters import explain, feasible
 from sampan.controllers.scheduling.scores import best
+from sampan.controllers.writes import patch_exactly
 
 NAME = "default-scheduler"
 
@@ -23,7 +24,7 @@ def controller() -> Controller:
     scheduler = Scheduler()
     watches = {"pods": scheduler.pod_changed, "nodes": scheduler.node_changed, "namespaces": no_key}
     # Many workers: deciding never waits, so only the writes of bindings overlap.
-    return Controller("scheduler", watches, scheduler.reconcile, workers=16)
+    return Controller(NAME, watches, scheduler.reconcile, workers=16)
 
 
 class Scheduler:
@@ -74,8 +75,10 @@ class Scheduler:
         """From here on the pod counts as placed, before the server has answered."""
         self._waiting.discard(key)
         self._assumed[meta.uid(pod)] = key, node
+        scheduled = _conditions(pod, {"status": "True", "lastTransitionTime": meta.timestamp(env.clock.now())})
+        patch = {"spec": {"nodeName": node}, "status": {"conditions": scheduled}}
         try:
-            await env.client.patch("pods", key.name, key.namespace, {"spec": {"nodeName": node}}, subresource="binding")
+            await patch_exactly(env, "pods", pod, patch, subresource="binding")
         except ApiError as error:
             self._assumed.pop(meta.uid(pod), None)
             if error.code != 404:
@@ -98,14 +101,16 @@ async def _tell(pod: Obj, message: str, env: Env) -> None:
         return
     env.events.event(pod, "Warning", "FailedScheduling", message)
     since = old.get("lastTransitionTime") if old.get("status") == "False" else None
-    condition = {
-        "type": "PodScheduled",
+    found = {
         "status": "False",
-        "lastProbeTime": None,
         "lastTransitionTime": since or meta.timestamp(env.clock.now()),
         "reason": "Unschedulable",
         "message": message,
     }
+    await patch_exactly(env, "pods", pod, {"status": {"conditions": _conditions(pod, found)}}, subresource="status")
+
+
+def _conditions(pod: Obj, found: Obj) -> list[Obj]:
+    """The pod's conditions with this PodScheduled."""
     others = [c for c in (pod.get("status") or {}).get("conditions") or () if c["type"] != "PodScheduled"]
-    patch = {"status": {"conditions": [*others, condition]}}
-    await env.client.patch("pods", meta.name(pod), meta.namespace(pod), patch, subresource="status")
+    return [*others, {"type": "PodScheduled", "lastProbeTime": None, **found}]

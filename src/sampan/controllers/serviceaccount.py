@@ -16,7 +16,7 @@ NAME = "default"
 
 
 def controller() -> Controller:
-    return Controller("serviceaccount", {"namespaces": own_key, RESOURCE: namespace_key}, reconcile)
+    return Controller("serviceaccount-controller", {"namespaces": own_key, RESOURCE: namespace_key}, reconcile)
 
 
 async def reconcile(key: Key, env: Env) -> None:

@@ -37,10 +37,11 @@ async def remove(env: Env, resource: str, obj: Obj, *, grace: int | None = None,
     return True
 
 
-async def patch_exactly(env: Env, resource: str, obj: Obj, patch: Obj) -> Obj:
+async def patch_exactly(env: Env, resource: str, obj: Obj, patch: Obj, *, subresource: str = "") -> Obj:
     """A merge patch that fails with 409 unless the object is still as `obj` shows it."""
     metadata = {**patch.get("metadata", {}), "resourceVersion": obj["metadata"]["resourceVersion"]}
-    return await env.client.patch(resource, meta.name(obj), meta.namespace(obj), {**patch, "metadata": metadata})
+    patch = {**patch, "metadata": metadata}
+    return await env.client.patch(resource, meta.name(obj), meta.namespace(obj), patch, subresource=subresource)
 
 
 def set_condition(
