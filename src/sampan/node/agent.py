@@ -166,10 +166,13 @@ class Agent:
                 self._run(self._begin(new))
 
     def _begin(self, pod: Obj) -> PodWorker:
-        worker = PodWorker(pod, self._tools, lambda uid: self._known.workers.pop(uid, None))
+        worker = PodWorker(pod, self._tools, self._done)
         self._known.workers[worker.uid] = worker
         worker.load()
         return worker
+
+    def _done(self, uid: str) -> None:
+        del self._known.workers[uid]
 
     def _run(self, worker: PodWorker) -> None:
         self._tasks.start(f"pod {meta.key(worker.pod)}", worker.run())

@@ -44,10 +44,14 @@ class Endpoints:
                 return Response(200, b"ok", [("content-type", "text/plain")])
             case ["pods"]:
                 return _json(200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._pods.all()})
-            case [verb, namespace, pod, container] if verb in ("containerLogs", "exec", "attach"):
-                action = {"containerLogs": self._logs, "exec": self._exec, "attach": self._attach}[verb]
+            case [verb, namespace, pod, container]:
                 try:
-                    return action(request, self._pod(namespace, pod), container)
+                    if verb == "containerLogs":
+                        return self._logs(request, self._pod(namespace, pod), container)
+                    if verb == "exec":
+                        return self._exec(request, self._pod(namespace, pod), container)
+                    if verb == "attach":
+                        return self._attach(request, self._pod(namespace, pod), container)
                 except BadHandshake as error:
                     return _json(400, bad_request(str(error)).body())
                 except ApiError as error:
