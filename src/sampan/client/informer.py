@@ -1,7 +1,7 @@
 """An informer: a local copy of one resource, kept true by list and watch.
 
-It lists once, then follows; when a watch ends it resumes from the last revision seen, and only when that one is gone
-(410) it lists again, telling its handlers the difference.
+It lists once, then follows; when a watch ends it resumes from the last revision seen, and only when the server cannot
+tell what happened since (410, 504) it lists again, telling its handlers the difference.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _log = log.get("informer")
 Handler = Callable[[Obj | None, Obj | None], None]
 
 _FIRST_RETRY, _LAST_RETRY = 0.1, 10.0
+# Our revision is compacted away (410), or from the future: the server's store was replaced (504).
+_LIST_AGAIN = (410, 504)
 
 
 class Informer:
@@ -88,8 +90,8 @@ class Informer:
                     await self._relist()
                 await self._follow()
             except ApiError as error:
-                if error.code == 410:
-                    _log.debug("%s: %s; listing again", self.resource, error)
+                if error.code in _LIST_AGAIN:
+                    _log.info("%s: %s; listing again", self.resource, error)
                     self._revision = ""
                 else:
                     _log.warning("%s: %s; trying again", self.resource, error)

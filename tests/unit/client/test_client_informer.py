@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from fake_client import FakeClient
 
 from sampan.api import status
@@ -126,12 +127,19 @@ def test_errors_are_retried_with_growing_pauses_and_no_second_list() -> None:
     run(test)
 
 
-def test_a_revision_that_is_gone_means_a_new_list_and_the_difference() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        status.gone("too old resource version: 1 (5)"),
+        status.ApiError(504, "Timeout", "Timeout: Too large resource version: 9, current: 1"),
+    ],
+)
+def test_a_revision_the_server_cannot_continue_means_a_new_list_and_the_difference(error: status.ApiError) -> None:
     async def test(world: World, tasks: Tasks) -> None:
         for pod_name in ("same", "changed", "deleted", "reborn"):
             await world.client.create("pods", pod(pod_name))
         informer = world.informer()
-        world.client.fail("watch", "pods", status.gone("too old resource version"))
+        world.client.fail("watch", "pods", error)
         tasks.start("informer", informer.run())
         assert len(await world.settle()) == 4
         await world.client.patch("pods", "changed", "ns", {"spec": {"x": 1}})
