@@ -7,7 +7,6 @@ k8s.io/component-helpers/resource, pkg/apis/core/v1/helper/qos (1.32).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
 
 from sampan.api import meta
 from sampan.api.meta import Obj
@@ -16,7 +15,6 @@ from sampan.api.quantity import Quantity
 Resources = dict[str, Quantity]
 
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
-STATUS_LISTS = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
 
 
 def phase(pod: Obj) -> str:
@@ -37,17 +35,6 @@ def is_ready(pod: Obj) -> bool:
 def is_active(pod: Obj) -> bool:
     """Neither ended nor being deleted: counts towards a controller's replicas."""
     return not is_terminal(pod) and not meta.deleting(pod)
-
-
-def is_available(pod: Obj, min_ready_seconds: int, now: datetime) -> bool:
-    """Ready for at least `min_ready_seconds`."""
-    condition = meta.condition(pod, "Ready")
-    if condition is None or condition.get("status") != "True":
-        return False
-    if not min_ready_seconds:
-        return True
-    since = condition.get("lastTransitionTime")
-    return since is not None and meta.parse_time(since) + timedelta(seconds=min_ready_seconds) <= now
 
 
 def node_name(pod: Obj) -> str:
@@ -79,13 +66,6 @@ def containers(spec: Obj) -> Iterator[tuple[str, Obj]]:
 def container(pod: Obj, name: str) -> Obj | None:
     """The container with this name: regular, init or ephemeral."""
     return next((c for _, c in containers(pod["spec"]) if c["name"] == name), None)
-
-
-def container_status(pod: Obj, name: str) -> Obj | None:
-    """The status entry of the container with this name."""
-    status = pod.get("status") or {}
-    listed = (entry for key in STATUS_LISTS for entry in status.get(key) or ())
-    return next((entry for entry in listed if entry["name"] == name), None)
 
 
 def port_number(pod: Obj, target: int | str, protocol: str) -> int | None:
@@ -124,15 +104,15 @@ def _max(left: Resources, right: Resources) -> Resources:
     return left | {name: max(left.get(name, Quantity.ZERO), amount) for name, amount in right.items()}
 
 
-def _total(spec: Obj, kind: str) -> Resources:
+def _total(spec: Obj) -> Resources:
     running: Resources = {}
     for each in spec["containers"]:
-        running = _sum(running, _parse((each.get("resources") or {}).get(kind)))
+        running = _sum(running, _parse((each.get("resources") or {}).get("requests")))
     # Sidecars run beside the containers; an init container runs beside the sidecars started before it.
     sidecars: Resources = {}
     starting: Resources = {}
     for each in spec.get("initContainers") or ():
-        needs = _parse((each.get("resources") or {}).get(kind))
+        needs = _parse((each.get("resources") or {}).get("requests"))
         if is_sidecar(each):
             sidecars = _sum(sidecars, needs)
             needs = sidecars
@@ -148,26 +128,8 @@ def requests(pod: Obj) -> Resources:
     Pod-level `spec.resources.requests` stand over the sum.
     """
     spec = pod["spec"]
-    total = _total(spec, "requests") | _parse((spec.get("resources") or {}).get("requests"))
+    total = _total(spec) | _parse((spec.get("resources") or {}).get("requests"))
     return _sum(total, _parse(spec.get("overhead")))
-
-
-def limits(pod: Obj) -> Resources:
-    """The same sum over limits, for the pod's cgroup. A resource that one container leaves open is still summed here:
-    ask `is_limited` first."""
-    spec = pod["spec"]
-    total = _total(spec, "limits") | _parse((spec.get("resources") or {}).get("limits"))
-    overhead = _parse(spec.get("overhead"))
-    return _sum(total, {name: amount for name, amount in overhead.items() if name in total})
-
-
-def is_limited(pod: Obj, resource: str) -> bool:
-    """Does every container limit this resource (or the pod as a whole), so that the pod's cgroup can?"""
-    spec = pod["spec"]
-    if resource in ((spec.get("resources") or {}).get("limits") or {}):
-        return True
-    every = [*spec["containers"], *(spec.get("initContainers") or ())]
-    return all(resource in ((c.get("resources") or {}).get("limits") or {}) for c in every)
 
 
 def qos_class(pod: Obj) -> str:

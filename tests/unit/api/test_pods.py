@@ -1,12 +1,8 @@
 """Questions about pods."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from sampan.api import pods
-
-NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
 
 def container(name="c", restart=None, **amounts):
@@ -50,14 +46,6 @@ def test_overhead_and_pod_level_requests():
     assert shown(pods.requests(pod(container(cpu="1"), resources={"requests": {"cpu": "4"}}))) == {"cpu": "4"}
 
 
-def test_a_pod_is_limited_only_if_every_container_is():
-    assert pods.is_limited(pod(container(limit_memory="1Gi"), container("d", limit_memory="1Gi")), "memory")
-    assert not pods.is_limited(pod(container(limit_memory="1Gi"), container("d")), "memory")
-    assert shown(pods.limits(pod(container(limit_memory="1Gi"), container("d", limit_memory="1Gi")))) == {
-        "memory": "2Gi"
-    }
-
-
 @pytest.mark.parametrize(
     ("containers", "expected"),
     [
@@ -89,19 +77,6 @@ def test_port_number_by_name_looks_at_containers_and_sidecars_and_the_protocol()
     assert pods.port_number(asked, 80, "TCP") == 80
 
 
-def ready(since):
-    return {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": since}]}
-
-
-def test_available_after_min_ready_seconds():
-    asked = pod(container(), status=ready("2026-01-01T11:59:50Z"))
-    assert pods.is_ready(asked)
-    assert pods.is_available(asked, 0, NOW)
-    assert pods.is_available(asked, 10, NOW)
-    assert not pods.is_available(asked, 11, NOW)
-    assert not pods.is_available(pod(container()), 0, NOW)
-
-
 @pytest.mark.parametrize(
     ("asked", "spec", "status", "expected"),
     [
@@ -119,12 +94,15 @@ def test_deletion_grace_period(asked, spec, status, expected):
 
 def test_containers_are_found_by_name_wherever_they_stand():
     asked = pod(container("main"), init=[container("first")])
-    asked["status"] = {"initContainerStatuses": [{"name": "first", "restartCount": 3}]}
     assert pods.container(asked, "first")["name"] == "first"
     assert pods.container(asked, "other") is None
-    assert pods.container_status(asked, "first")["restartCount"] == 3
-    assert pods.container_status(asked, "main") is None
     assert [path for path, _ in pods.containers(asked["spec"])] == ["initContainers[0]", "containers[0]"]
+
+
+def test_readiness():
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    assert pods.is_ready(pod(container(), status=ready))
+    assert not pods.is_ready(pod(container()))
 
 
 def test_activity():
