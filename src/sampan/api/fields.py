@@ -108,7 +108,3 @@ def too_long(path: str, limit: int) -> FieldError:
 
 def too_many(path: str, actual: int, limit: int) -> FieldError:
     return FieldError("FieldValueTooMany", path, _body("Too many", actual, f"must have at most {limit} items"))
-
-
-def internal(path: str, detail: str) -> FieldError:
-    return FieldError("InternalError", path, _body("Internal error", OMIT, detail))

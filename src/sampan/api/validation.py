@@ -19,6 +19,7 @@ from sampan.api.status import FieldError
 Check = Callable[[str], list[str]]
 
 IMMUTABLE = "field is immutable"
+_NOTHING = (None, "", [], {})
 NEGATIVE = "must be greater than or equal to 0"
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -35,7 +36,7 @@ def _full(pattern: str) -> Callable[[str], object]:
 _is_label, _is_subdomain, _is_label_1035 = _full(_LABEL), _full(_SUBDOMAIN), _full(_LABEL_1035)
 _is_qualified, _is_label_value = _full(_QUALIFIED), _full(_LABEL_VALUE)
 _is_percent, _is_key, _is_header = _full("[0-9]+%"), _full(r"[-._a-zA-Z0-9]+"), _full("[-A-Za-z0-9]+")
-_is_port_charset, _is_c_identifier = _full("[-a-z0-9]+"), _full("[A-Za-z_][A-Za-z0-9_]*")
+_is_port_charset = _full("[-a-z0-9]+")
 
 
 def regex_text(rule: str, pattern: str, *examples: str) -> str:
@@ -159,15 +160,6 @@ def http_header(value: str) -> list[str]:
     return [] if _is_header(value) else [regex_text(rule, "[-A-Za-z0-9]+", "X-Header-Name")]
 
 
-def c_identifier(value: str) -> list[str]:
-    rule = (
-        "a valid C identifier must start with alphabetic character or '_', "
-        "followed by a string of alphanumeric characters or '_'"
-    )
-    pattern = "[A-Za-z_][A-Za-z0-9_]*"
-    return [] if _is_c_identifier(value) else [regex_text(rule, pattern, "my_name", "MY_NAME", "MyName")]
-
-
 def env_var_name(value: str) -> list[str]:
     """Environment variable names, relaxed since 1.32: any printable ASCII but `=`."""
     faults = [] if value else ["environment variable name must be non-empty"]
@@ -261,11 +253,6 @@ def nonnegative(path: str, value: int) -> list[FieldError]:
     return [fields.invalid(path, value, NEGATIVE)] if value < 0 else []
 
 
-def int_or_percent(path: str, value: int | str) -> list[FieldError]:
-    """maxSurge, maxUnavailable: a non-negative integer or "25%"."""
-    return nonnegative(path, value) if isinstance(value, int) else each(percent, path, value)
-
-
 def quantity(path: str, value: str | int | float) -> list[FieldError]:
     """A resource amount that must not be negative. Its form was already checked when the object was decoded."""
     if Quantity.parse(value) < Quantity.ZERO:
@@ -273,14 +260,12 @@ def quantity(path: str, value: str | int | float) -> list[FieldError]:
     return []
 
 
-def string_map(check: Check, path: str, values: Mapping[str, str]) -> list[FieldError]:
-    """Check every key of a map; the error stands at the map (as for labels)."""
-    return [error for key in values for error in each(check, path, key)]
-
-
 def immutable(path: str, new: Any, old: Any, shown: Any = None) -> list[FieldError]:
-    """`field is immutable` when the values differ. `shown` replaces the new value in the text (see fields.Raw)."""
-    if (new or None) == (old or None):
+    """`field is immutable` when the values differ. `shown` replaces the new value in the text (see fields.Raw).
+
+    Nothing and an empty text, list or map are the same; 0 and false are values.
+    """
+    if new == old or (new in _NOTHING and old in _NOTHING):
         return []
     return [fields.invalid(path, new if shown is None else shown, IMMUTABLE)]
 

@@ -89,6 +89,8 @@ def test_configmap_contents():
     found = faults(make("configmaps", data={"a/b": "1", "k": ""}, binaryData={"k": "YQ=="}))
     assert found[0].startswith('data[a/b]: Invalid value: "a/b": a valid config key must consist of')
     assert found[1] == 'data[k]: Invalid value: "k": duplicate of key present in binaryData'
+    huge = make("configmaps", data={"a": "x" * (1024 * 1024 + 1)})
+    assert faults(huge) == ["[]: Too long: may not be more than 1048576 bytes"]
     assert cells(make("configmaps", data={"a": "1"}, binaryData={"b": ""}))[1] == 2
 
 

@@ -79,7 +79,6 @@ def test_texts_of_field_errors():
     assert str(fields.not_found("a", "x")) == 'a: Not found: "x"'
     assert str(fields.forbidden("a", "no")) == "a: Forbidden: no"
     assert str(fields.too_long("a", 5)) == "a: Too long: may not be more than 5 bytes"
-    assert str(fields.internal("a", "oops")) == "a: Internal error: oops"
     selector = {"matchLabels": {"a": "b"}}
     assert str(fields.invalid("spec.selector", fields.go_label_selector(selector), "field is immutable")) == (
         'spec.selector: Invalid value: v1.LabelSelector{MatchLabels:map[string]string{"a":"b"}, '
@@ -107,6 +106,7 @@ def test_ordinary_addresses(address, text):
 def test_immutable_sees_no_difference_between_nothing_and_empty():
     assert validation.immutable("a", None, "") == []
     assert validation.immutable("a", {}, None) == []
+    assert [str(e) for e in validation.immutable("a", 0, None)] == ["a: Invalid value: 0: field is immutable"]
     assert [str(e) for e in validation.immutable("a", "x", "y")] == ['a: Invalid value: "x": field is immutable']
 
 

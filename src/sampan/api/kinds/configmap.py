@@ -44,7 +44,7 @@ def _contents(obj: Obj) -> list[FieldError]:
             found.append(fields.invalid(f"data[{key}]", key, "duplicate of key present in binaryData"))
     found += keys(binary, "binaryData")
     if sum(len(v.encode()) for v in data.values()) + decoded_size(binary) > MAX_SIZE:
-        found.append(fields.too_long("", MAX_SIZE))
+        found.append(fields.too_long("[]", MAX_SIZE))  # Go's text for the path of the whole object
     return found
 
 

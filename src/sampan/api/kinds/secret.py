@@ -27,10 +27,6 @@ def _default(obj: Obj) -> None:
     obj.setdefault("type", "Opaque")
 
 
-def _prepare_update(new: Obj, old: Obj) -> None:
-    new["type"] = new.get("type") or old["type"]
-
-
 def _needs(*wanted: str) -> Callable[[Obj, Data], list[FieldError]]:
     def check(obj: Obj, data: Data) -> list[FieldError]:
         return [fields.required(f"data[{key}]") for key in wanted if key not in data]
@@ -108,7 +104,6 @@ RESOURCE = Resource(
         columns=(NAME, Column("Type", description="The secret's type"), Column("Data"), AGE),
         row=_row,
         default=_default,
-        prepare_update=_prepare_update,
         validate=_validate,
         validate_update=_validate_update,
     ),
