@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from sampan.base.errors import SampanError
-from sampan.base.netns import inside
+from sampan.base.netns import inside, mount, umount
 from sampan.node.runtime.destroy import destroy
 from sampan.node.runtime.runtime import LinuxRuntime
 from sampan.node.runtime.types import ContainerSpec, ContainerState, Mount, Process, Resources, SandboxSpec
@@ -487,6 +487,68 @@ def test_a_killed_spawner_is_replaced_and_its_containers_adopted() -> None:
             assert state.exit_code == 9, state.message
         numbers = [int(line.split()[1]) for line in w.log().splitlines()]
         assert numbers == list(range(1, len(numbers) + 1)), "lines were lost or doubled"
+
+    play(scene)
+
+
+def test_a_container_with_a_terminal_survives_the_spawner_too() -> None:
+    async def scene(w: World) -> None:
+        await w.sandbox()
+        await w.start("sh", "-c", "while read x; do echo got $x; done", tty=True, stdin=True)
+        os.kill(w.spawner_pid(), signal.SIGKILL)
+        await exec_when_back(w, ("true",))
+        assert w.state().running
+        p = await w.runtime.attach(UID, "c", stdin=True)
+        await p.write(b"hello\n")
+        await until(lambda: "got hello" in w.log())
+        await p.close()
+        assert w.state().running
+
+    play(scene)
+
+
+def test_everything_killed_then_destroyed_leaves_nothing() -> None:
+    async def scene(w: World) -> None:
+        await w.sandbox(share_processes=True)
+        state = await w.start("sh", "-c", "trap '' TERM; sleep 99 & sleep 98", name="a")
+        await w.start("cat", name="b", tty=True, stdin=True)
+        await w.runtime.close()
+        os.kill(w.spawner_pid(), signal.SIGKILL)
+        assert Path(f"/proc/{state.pid}").exists()
+        destroy(w.base / "run", w.base / "state", "spt", NETNS)
+        assert leftovers(str(w.base)) == []
+        await until(lambda: "State:\tZ" in status(state.pid))
+        w.runtime = w.again()
+        await w.runtime.start()  # as after a reboot: no sandboxes, all containers ended
+        assert w.runtime.sandboxes() == {}
+        assert [(s.exit_code, s.reason) for s in w.runtime.containers(UID)] == [(255, "Error")] * 2
+
+    play(scene)
+
+
+def status(pid: int) -> str:
+    """Of a process; one that has gone counts as a zombie (its parent has reaped it)."""
+    try:
+        return Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return "State:\tZ"
+
+
+def test_state_on_an_overlay_still_gives_a_writable_root() -> None:
+    async def scene(w: World) -> None:
+        for name in ("lower", "upper", "work", "state"):
+            (w.base / name).mkdir()
+        options = f"lowerdir={w.base}/lower,upperdir={w.base}/upper,workdir={w.base}/work"
+        mount("overlay", str(w.base / "state"), "overlay", 0, options)
+        try:
+            await w.sandbox()
+            _, text = await w.run("sh", "-c", "echo kept > /etc/spt-new; cat /etc/spt-new", user=0)
+            assert text == "kept\n"
+            assert not Path("/etc/spt-new").exists()
+            assert not list((w.base / "state").rglob("spt-new"))  # it was in the container's own tmpfs
+            await w.runtime.remove_sandbox(UID)
+        finally:
+            umount(str(w.base / "state"))
 
     play(scene)
 

@@ -95,9 +95,15 @@ class Plans:
 
         return Plan(spec, argv, ends, join, lambda: _ignore(signal.SIGCHLD))
 
+    def holder(self, state: ContainerState, master: int) -> Plan:
+        """A process that only keeps a pty's master open, as its stdin: without one the terminal hangs up."""
+        argv = ("sleep", "infinity")
+        spec = ContainerSpec("terminal", 0, argv, (), "/", 0, 0, privileged=True)
+        return Plan(spec, argv, (master, 1, 2), lambda: self._cgroups.join(group(state)), _nothing)
+
 
 def _nothing() -> None:
-    """Exec prepares nothing: the container's root is there."""
+    """For a process that takes the root it is in."""
 
 
 def _ignore(number: signal.Signals) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import os
@@ -13,9 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sampan.base.netns import libc
 from sampan.node.runtime.launch import Failure, Plan, launch
 
 PIDFD_GET_INFO, PIDFD_INFO_EXIT = 0xC040FF0B, 8  # linux/pidfd.h: exit code at byte 60 of 64, since Linux 6.15
+PIDFD_GETFD = 438
 Ended = Callable[[int | None], None]  # the status as of waitpid(2), None when nobody can say
 
 
@@ -133,6 +136,8 @@ class Processes:
                 _say_go(channel)
             elif "error" in message:
                 state.failure = Failure(message["error"], message["code"])
+        if not state.pid and not state.failure:
+            state.failure = Failure("it was killed while it started", 137)
         self._loop.unwatch(channel.fileno())
         channel.close()
         del self._launches[channel]
@@ -158,6 +163,18 @@ class Processes:
         ended = self._ended.pop(pid, None)
         if ended:
             ended(status)
+
+
+def borrow(pid: int, fd: int) -> int:
+    """A duplicate of another process's descriptor (pidfd_getfd(2)). Raises OSError."""
+    process = os.pidfd_open(pid)
+    try:
+        got: int = libc.syscall(PIDFD_GETFD, process, fd, 0)
+    finally:
+        os.close(process)
+    if got < 0:
+        raise OSError(ctypes.get_errno(), "pidfd_getfd")
+    return got
 
 
 def _say_go(channel: socket.socket) -> None:

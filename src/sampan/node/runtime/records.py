@@ -21,12 +21,16 @@ UNSEEN = 255
 
 @dataclass(frozen=True)
 class Record:
-    """One attempt of a container. `boot` and `birth` tell its process from a later one with the same pid."""
+    """One attempt of a container. `boot` and `birth` tell its process from a later one with the same pid.
+
+    `holder` is the pid of a process that keeps the terminal open while there is no spawner (0 without a TTY).
+    """
 
     state: ContainerState
     spec: ContainerSpec
     boot: str = ""
     birth: str = ""
+    holder: int = 0
 
     def alive(self) -> bool:
         """Whether the process it speaks of runs now."""
@@ -67,7 +71,7 @@ def save_record(paths: Paths, record: Record) -> None:
 
 def load(file: Path) -> Record:
     raw = json.loads(file.read_text())
-    return Record(ContainerState(**raw["state"]), container(raw["spec"]), raw["boot"], raw["birth"])
+    return Record(ContainerState(**raw["state"]), container(raw["spec"]), raw["boot"], raw["birth"], raw["holder"])
 
 
 def load_records(paths: Paths) -> Iterator[Record]:

@@ -12,6 +12,7 @@ import argparse
 import fcntl
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -28,7 +29,7 @@ from sampan.node.runtime.cgroups import detect
 from sampan.node.runtime.launch import Failure
 from sampan.node.runtime.paths import Paths
 from sampan.node.runtime.plans import Plans, group
-from sampan.node.runtime.processes import Loop, Processes
+from sampan.node.runtime.processes import Loop, Processes, borrow
 from sampan.node.runtime.records import Record
 from sampan.node.runtime.stdio import Stdio
 from sampan.node.runtime.types import ContainerState, Resources
@@ -175,13 +176,17 @@ class Spawner:
                 self._finish(fresh, replace(end, reason="ContainerCannotRun", started_at=now))
             else:
                 if master >= 0:
+                    self._hold_terminal(fresh, master)
                     fresh.stdio.set_terminal(master)
                 self._watch(fresh)
                 self._update(fresh, replace(fresh.state, started_at=now))
             reply(asdict(fresh.state))
 
         plan = self._plans.container(sandbox, state, spec, ends)
-        self._processes.spawn(plan, started=started, done=done, ended=lambda status: self._ended(fresh, status))
+        try:
+            self._processes.spawn(plan, started=started, done=done, ended=partial(self._ended, fresh))
+        except OSError as error:  # no more processes on this machine
+            done(Failure(str(error)), -1)
         _close(ends or ())
 
     def _exec(self, client: Client, message: wire.Message, reply: Reply) -> None:
@@ -279,6 +284,11 @@ class Spawner:
             if not state.started_at:  # its spawner died between "go" and noting that it runs
                 self._update(adopted, replace(state, started_at=time.time()))
             adopted.stdio.open()
+            if record.holder:
+                try:
+                    adopted.stdio.set_terminal(borrow(record.holder, 0))
+                except OSError:  # somebody killed the holder: the program has got SIGHUP and will end
+                    pass
             self._watch(adopted)
             self._processes.adopt(state.pid, partial(self._ended, adopted))
 
@@ -291,6 +301,12 @@ class Spawner:
         self._processes.spawn_now(self._plans.pause(uid, (null, null, null)), started=lambda pid: pin("pid", held, pid))
         os.close(null)
 
+    def _hold_terminal(self, target: Container, master: int) -> None:
+        def started(pid: int) -> None:
+            target.record = replace(target.record, holder=pid)
+
+        self._processes.spawn_now(self._plans.holder(target.state, master), started=started)
+
     def _watch(self, target: Container) -> None:
         for fd in target.stdio.readers:
             self._loop.watch(fd, partial(self._pump, target, fd))
@@ -302,6 +318,7 @@ class Spawner:
     def _ended(self, target: Container, status: int | None) -> None:
         cgroup = group(target.state)
         self._cgroups.kill(cgroup)  # what no PID namespace of its own took along
+        self._processes.kill(target.record.holder)
         oom = self._cgroups.oom_kills(cgroup) > 0
         code, number = _code(status)
         why = "" if status is not None else "its exit code was not seen: the spawner had been killed"
@@ -380,6 +397,8 @@ def main(argv: Sequence[str]) -> int:
         signal.signal(number, signal.SIG_IGN)
     os.umask(0o022)
     os.chdir("/")
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # three descriptors a container
     unshare(CLONE_NEWNET)  # it needs no network, and must not keep the node's alive after `sampan down`
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     Spawner(paths, options.cgroup, tuple(options.hide)).run()
