@@ -19,7 +19,7 @@ from sampan.api.status import FieldError
 Check = Callable[[str], list[str]]
 
 IMMUTABLE = "field is immutable"
-_NOTHING = (None, "", [], {})
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
 NEGATIVE = "must be greater than or equal to 0"
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"

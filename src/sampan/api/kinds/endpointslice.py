@@ -59,10 +59,11 @@ def _hints(path: str, zones: Any) -> list[FieldError]:
     found: list[FieldError] = []
     seen: set[str] = set()
     for i, zone in enumerate(zones):
-        if zone["name"] in seen:
-            found.append(fields.duplicate(f"{path}[{i}].name", zone["name"]))
-        seen.add(zone["name"])
-        found += each(validation.label_value, f"{path}[{i}].name", zone["name"])
+        name = zone.get("name", "")
+        if name in seen:
+            found.append(fields.duplicate(f"{path}[{i}].name", name))
+        seen.add(name)
+        found += each(validation.label_value, f"{path}[{i}].name", name)
     return found
 
 

@@ -15,6 +15,10 @@ from sampan.api.table import since
 _LIMITS = {"reportingInstance": 128, "action": 128, "reason": 128}
 
 
+def _default(obj: Obj) -> None:
+    obj.setdefault("involvedObject", {})
+
+
 def _namespace(obj: Obj) -> list[FieldError]:
     about = obj["involvedObject"].get("namespace", "")
     own = meta.namespace(obj)
@@ -102,6 +106,7 @@ RESOURCE = Resource(
             Column("Name", format="name", priority=1),
         ),
         row=_row,
+        default=_default,
         validate=_validate,
         # As in Kubernetes, an update of a core/v1 event is checked like a new one.
         validate_update=lambda new, old: _validate(new),

@@ -78,7 +78,7 @@ def roles(obj: Obj) -> list[str]:
 def address(obj: Obj, kind: str) -> str:
     """The first address of a type (InternalIP, ExternalIP, Hostname), or ""."""
     addresses = (obj.get("status") or {}).get("addresses") or ()
-    return next((str(a["address"]) for a in addresses if a["type"] == kind), "")
+    return next((str(a.get("address", "")) for a in addresses if a.get("type") == kind), "")
 
 
 def _row(obj: Obj, now: datetime) -> list[Any]:
