@@ -9,6 +9,7 @@ own: the value is that of the row before it.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -51,16 +52,19 @@ class Disk:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            self._lock = _lock(path)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives its side files the same mode
+        except OSError as error:
+            raise UserError(f"cannot open the store {path}: {error.strerror}", _advice(str(error), path)) from error
+        try:
             self._writer = self._connect()
             self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
             self._writer.execute("PRAGMA journal_mode = WAL")
             self._writer.executescript(_SCHEMA)
             self._reader = self._connect()
         except sqlite3.Error as error:
+            os.close(self._lock)
             raise self._damaged(error) from error
-        except OSError as error:
-            raise UserError(f"cannot open the store {path}: {error.strerror}", _advice(str(error), path)) from error
 
     def load(self) -> tuple[int, int, list[Record], dict[str, int]]:
         """(newest revision, compacted, current records, deleted keys with the revision of their deletion).
@@ -82,6 +86,7 @@ class Disk:
                     records.append(Record(key, value, id, created))
             return revision, self._meta("compacted"), records, tombs
         except sqlite3.Error as error:
+            self.close()
             raise self._damaged(error) from error
 
     def append(self, rows: list[Row]) -> None:
@@ -155,6 +160,7 @@ class Disk:
     def close(self) -> None:
         self._reader.close()
         self._writer.close()
+        os.close(self._lock)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=_LOCK_WAIT, isolation_level=None, check_same_thread=False)
@@ -183,6 +189,20 @@ class Disk:
             f"the store {self.path} is damaged: {error}",
             f"put a backup in its place, or start empty: mv {self.path} {self.path}.damaged",
         )
+
+
+def _lock(path: Path) -> int:
+    """A file of its own that keeps a second process out; the kernel lets go of it however we end."""
+    fd = os.open(f"{path}-lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise UserError(
+            f"the store {path} is in use by another process",
+            f"stop it first (sampan down); `fuser {path}` names it",
+        ) from None
+    return fd
 
 
 def _advice(text: str, path: Path) -> str:

@@ -194,6 +194,22 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
         sessions(path, _at_eight)
     assert str(path) in caught.value.message
     assert "damaged" in caught.value.message
+    path.unlink()
+    for side in ("-wal", "-shm"):
+        path.with_name(path.name + side).unlink(missing_ok=True)
+    sessions(path, write)  # nothing of the failed opening is left in the way
+
+
+def test_a_second_opener_is_kept_out(tmp_path: Path) -> None:
+    async def test(store: SqliteStore) -> None:
+        with pytest.raises(UserError, match="in use by another process"):
+            await SqliteStore.open(tmp_path / "s.db", clock=FakeClock())
+        await store.put("/a", b"1")
+
+    async def later(store: SqliteStore) -> None:
+        assert store.revision == 1
+
+    sessions(tmp_path / "s.db", test, later)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
