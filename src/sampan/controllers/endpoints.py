@@ -17,7 +17,7 @@ from sampan.api.meta import Key, Obj
 from sampan.client.env import Controller, Env
 from sampan.controllers import service_endpoints as shared
 from sampan.controllers.keys import own_key
-from sampan.controllers.writes import remove
+from sampan.controllers.writes import create, remove
 
 RESOURCE = "endpoints"
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
@@ -42,7 +42,7 @@ async def reconcile(key: Key, env: Env) -> None:
     behind = shared.selected(service, env.caches["pods"].list(key.namespace))
     wanted = _endpoints(service, subsets(service, behind))
     if existing is None:
-        await env.client.create(RESOURCE, wanted)
+        await create(env, RESOURCE, wanted)
     elif (meta.labels(existing), existing.get("subsets") or []) != (meta.labels(wanted), wanted.get("subsets") or []):
         metadata = existing["metadata"] | {"labels": meta.labels(wanted)}
         await env.client.update(RESOURCE, wanted | {"metadata": metadata})

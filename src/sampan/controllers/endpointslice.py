@@ -46,7 +46,7 @@ class EndpointSlices:
     async def reconcile(self, key: Key, env: Env) -> After | None:
         service = env.caches["services"].get(key)
         unseen = await self._writes.unseen(key, env)
-        existing = [*managed_slices(env.caches[slices.RESOURCE], key, MANAGER), *unseen]
+        existing = [*managed_slices(env.caches[slices.RESOURCE], key, MANAGER, service), *unseen]
         if service is None:
             await write_changes(env, self._writes, key, slices.Changes(delete=existing))
             return None

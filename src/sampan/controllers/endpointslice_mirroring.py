@@ -44,7 +44,7 @@ class Mirror:
         source = env.caches["endpoints"].get(key)
         service = env.caches["services"].get(key)
         unseen = await self._writes.unseen(key, env)
-        existing = [*managed_slices(env.caches[slices.RESOURCE], key, MANAGER), *unseen]
+        existing = [*managed_slices(env.caches[slices.RESOURCE], key, MANAGER, source), *unseen]
         if source is None or not _is_mirrored(source, service):
             changes = slices.Changes(delete=existing)
         else:

@@ -17,7 +17,7 @@ from sampan.controllers.claim import claim
 from sampan.controllers.deletion_order import deletion_order
 from sampan.controllers.keys import own_key
 from sampan.controllers.own_writes import DOUBT, OwnWrites
-from sampan.controllers.writes import remove, set_condition, write_status
+from sampan.controllers.writes import create, remove, set_condition, write_status
 
 RESOURCE = "replicasets.apps"
 # At most so many pods are made or deleted in one reconcile.
@@ -88,10 +88,12 @@ class ReplicaSets:
 
     async def _create_one(self, key: Key, rs: Obj, pod: Obj, env: Env) -> ApiError | None:
         try:
-            made = await env.client.create("pods", meta.copy(pod))
+            made = await create(env, "pods", pod)
         except ApiError as error:
             env.events.event(rs, "Warning", "FailedCreate", f"Error creating: {error.message}")
             return error
+        if made is None:
+            return None
         self._writes.created(key, made, env)
         env.events.event(rs, "Normal", "SuccessfulCreate", f"Created pod: {meta.name(made)}")
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 
-from sampan.api import meta, pods, selectors
+from sampan.api import meta, pods
 from sampan.api.meta import Key, Obj
 from sampan.client.env import Cache
 
@@ -20,13 +20,18 @@ def service_of_pod(pod: Obj, caches: Mapping[str, Cache]) -> Iterable[Key]:
     """The Services of the pod's namespace that select it."""
     labels = meta.labels(pod)
     services = caches["services"].list(meta.namespace(pod))
-    return [meta.key(s) for s in services if selectors.from_map(s["spec"].get("selector")).matches(labels)]
+    return [meta.key(s) for s in services if selects(s, labels)]
+
+
+def selects(service: Obj, labels: Mapping[str, str]) -> bool:
+    """Does the Service select a pod with these labels? Every change of a pod asks every Service."""
+    selector = service["spec"].get("selector")
+    return bool(selector) and selector.items() <= labels.items()
 
 
 def selected(service: Obj, candidates: Iterable[Obj]) -> list[Obj]:
     """The pods behind a Service: selected, with an address, not ended. Pods being deleted are among them."""
-    selector = selectors.from_map(service["spec"].get("selector"))
-    return [p for p in candidates if pods.ip(p) and not pods.is_terminal(p) and selector.matches(meta.labels(p))]
+    return [p for p in candidates if selects(service, meta.labels(p)) and pods.ip(p) and not pods.is_terminal(p)]
 
 
 def is_headless(service: Obj) -> bool:

@@ -9,7 +9,7 @@ from sampan.api.meta import Key, Obj
 from sampan.client.env import Cache, Env
 from sampan.controllers.own_writes import OwnWrites
 from sampan.controllers.slices import MANAGED_BY, RESOURCE, SERVICE_NAME, Changes
-from sampan.controllers.writes import remove
+from sampan.controllers.writes import create, remove
 
 
 def service_of_slice(obj: Obj, manager: str) -> Iterable[Key]:
@@ -20,9 +20,9 @@ def service_of_slice(obj: Obj, manager: str) -> Iterable[Key]:
     return (Key(meta.namespace(obj), labels[SERVICE_NAME]),)
 
 
-def managed_slices(cache: Cache, service: Key, manager: str) -> list[Obj]:
-    """The slices of one Service that this manager keeps."""
-    found = cache.list(service.namespace)
+def managed_slices(cache: Cache, service: Key, manager: str, owner: Obj | None) -> list[Obj]:
+    """The slices of one Service that this manager keeps; found by their owner while there is one."""
+    found = cache.list(service.namespace) if owner is None else cache.owned_by(meta.uid(owner))
     return [each for each in found if service in service_of_slice(each, manager) and not meta.deleting(each)]
 
 
@@ -31,6 +31,7 @@ async def write_changes(env: Env, writes: OwnWrites, service: Key, changes: Chan
     for each in changes.update:
         await env.client.update(RESOURCE, each)
     for each in changes.create:
-        writes.created(service, await env.client.create(RESOURCE, each), env)
+        if (made := await create(env, RESOURCE, each)) is not None:
+            writes.created(service, made, env)
     for each in changes.delete:
         await remove(env, RESOURCE, each)

@@ -9,17 +9,20 @@ from sampan.client.env import Env
 from sampan.client.types import Preconditions
 
 
-async def write_status(env: Env, resource: str, obj: Obj, status: Obj) -> bool:
-    """Make the object's status equal `status`; says whether anything had to be written.
+async def write_status(env: Env, resource: str, obj: Obj, status: Obj) -> None:
+    """Make the object's status equal `status`; fine when it is so already or the object is gone.
 
     A merge patch that takes out what is no longer there: it cannot lose a race against a change of the spec.
     """
     old = obj.get("status") or {}
     if old == status:
-        return False
+        return
     patch = {k: v for k, v in status.items() if old.get(k) != v} | {k: None for k in old if k not in status}
-    await env.client.patch(resource, meta.name(obj), meta.namespace(obj), {"status": patch}, subresource="status")
-    return True
+    try:
+        await env.client.patch(resource, meta.name(obj), meta.namespace(obj), {"status": patch}, subresource="status")
+    except ApiError as error:
+        if error.code != 404:
+            raise
 
 
 async def remove(env: Env, resource: str, obj: Obj, *, grace: int | None = None, propagation: str = "") -> bool:
@@ -63,11 +66,20 @@ def set_condition(
     return [*(c for c in conditions if c["type"] != kind), new]
 
 
-async def create_missing(env: Env, resource: str, obj: Obj) -> None:
-    """Create an object with a fixed name; another one was quicker, or its namespace is going: both are fine."""
+async def create(env: Env, resource: str, obj: Obj) -> Obj | None:
+    """Create, or None when the namespace is being deleted: then there is nothing to make any more."""
     try:
-        await env.client.create(resource, obj)
+        return await env.client.create(resource, obj)
     except ApiError as error:
-        causes = [cause.get("reason") for cause in error.details.get("causes") or ()]
-        if error.reason != "AlreadyExists" and "NamespaceTerminating" not in causes:
+        if "NamespaceTerminating" not in (cause.get("reason") for cause in error.details.get("causes") or ()):
+            raise
+        return None
+
+
+async def create_missing(env: Env, resource: str, obj: Obj) -> None:
+    """Create an object with a fixed name; it is fine when another one was quicker."""
+    try:
+        await create(env, resource, obj)
+    except ApiError as error:
+        if error.reason != "AlreadyExists":
             raise

@@ -40,7 +40,7 @@ class Cluster:
         self.client = LocalClient(self.registry, Asked, Deletion)
         self.manager = ControllerManager(table(SCHEME, "PEM"), self.client, clock)
         self._kubelet = kubelet
-        self._addresses = iter(range(1, 250))
+        self._addresses = IPv4Network("10.244.0.0/16").hosts()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Cluster:
@@ -77,7 +77,7 @@ class Cluster:
                         raise
 
     async def _ready(self, pod: Obj) -> None:
-        ip = pods.ip(pod) or f"10.244.0.{next(self._addresses)}"
+        ip = pods.ip(pod) or str(next(self._addresses))
         now = meta.timestamp(SystemClock().now())
         others = [c for c in pod["status"]["conditions"] if c["type"] != "Ready"]
         ready = {"type": "Ready", "status": "True", "lastTransitionTime": now}
