@@ -121,6 +121,9 @@ class FakeRuntime:
         state = ContainerState(pod_uid, spec.name, spec.attempt, pid=4242, started_at=self.clock.now().timestamp())
         self._states.setdefault(pod_uid, {})[(spec.name, spec.attempt)] = state
         self.specs[(pod_uid, spec.name)] = spec
+        if spec.termination_log:
+            Path(spec.termination_log).parent.mkdir(parents=True, exist_ok=True)
+            Path(spec.termination_log).touch()
         self._changes.put_nowait(pod_uid)
         return state
 

@@ -82,6 +82,7 @@ class Memory:
     backoffs: dict[str, Backoff] = field(default_factory=dict)
     crash_loops: dict[str, str] = field(default_factory=dict)  # the waiting message of containers in back-off
     troubles: dict[str, Trouble] = field(default_factory=dict)  # by container; "" before it has a sandbox, "/tear-down"
+    images: dict[str, str] = field(default_factory=dict)  # what the newest attempts were started from
     image_ids: dict[str, str] = field(default_factory=dict)
     images_version: object = None
     messages: dict[str, str] = field(default_factory=dict)  # termination messages by ContainerState.id
@@ -110,7 +111,7 @@ def adopt(pod: Obj, states: Sequence[ContainerState], record: dict[str, Any], sa
     for state in states:
         entry = known.get(f"sampan://{state.id}")
         if entry and entry.get("imageID"):
-            memory.image_ids[state.name] = entry["imageID"]
+            memory.image_ids[state.name], memory.images[state.name] = entry["imageID"], entry["image"]
         if not sandbox:
             continue
         if state.attempt > memory.floor.get(state.name, 0):

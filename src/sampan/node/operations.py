@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _log = log.get("node")
 CONFIG_RETRY = 10.0  # seconds; a change of the missing object ends the wait
+FIRST_RETRY, LAST_RETRY = 0.5, 120.0  # for volumes, sandboxes, tearing down
 
 
 class Failure(SampanError):
@@ -81,13 +82,13 @@ class Operations:
 
     def _failed(self, key: str, failure: Failure) -> None:
         worker, now = self._worker, self._tools.now()
-        before = worker.memory.troubles.get(key)
-        if not (before and before.message == str(failure) and before.reason == failure.reason == "ImagePullBackOff"):
-            worker.event("Warning", failure.event, failure.text)
+        worker.event("Warning", failure.event, failure.text)
         if failure.reason == "ErrImagePull":
             worker.event("Warning", "Failed", "Error: ErrImagePull")
-        delay = min(max(FIRST_BACKOFF, before.delay * 2 if before else 0.0), LAST_BACKOFF)
-        if failure.reason == "CreateContainerConfigError" or not key:
+        before = worker.memory.troubles.get(key)
+        first, last = (FIRST_BACKOFF, LAST_BACKOFF) if key in _names(worker.pod) else (FIRST_RETRY, LAST_RETRY)
+        delay = min(before.delay * 2, last) if before else first
+        if failure.reason == "CreateContainerConfigError":
             delay = CONFIG_RETRY
         version = self._tools.images.version() if failure.images else None
         worker.memory.troubles[key] = Trouble(failure.reason, str(failure), now, now + delay, delay, version)
@@ -193,8 +194,8 @@ class Operations:
         container = next(c for c in containers(worker.pod) if c["name"] == name)
         image = self._image(container)
         spec = await self._container_spec(container, attempt, image)
-        worker.memory.image_ids[name] = image.id
         reference = container.get("image", "")
+        worker.memory.image_ids[name], worker.memory.images[name] = image.id, reference
         worker.event("Normal", "Pulled", f'Container image "{reference}" already present on machine')
         self._cancellable = False
         try:
@@ -231,11 +232,8 @@ class Operations:
             context = await self._context(env.references(container))
             variables = env.environment(container, context)
             mounts = worker.volumes.mounts(worker.pod, container, variables)
-            log = termination_log(worker.directory, container["name"], attempt)
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.touch()
-            log.chmod(0o666)
-            mounts.append(Mount(str(log), container.get("terminationMessagePath") or TERMINATION_LOG))
+            last_words = termination_log(worker.directory, container["name"], attempt)
+            mounts.append(Mount(str(last_words), container.get("terminationMessagePath") or TERMINATION_LOG))
             return container_spec(
                 worker.pod,
                 container,
@@ -248,3 +246,7 @@ class Operations:
             )
         except ConfigError as error:
             raise Failure("CreateContainerConfigError", str(error)) from None
+
+
+def _names(pod: Obj) -> set[str]:
+    return {c["name"] for c in containers(pod)}

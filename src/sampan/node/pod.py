@@ -171,11 +171,14 @@ class _View:
     # -- syncing ----------------------------------------------------------------------------------------------------
 
     def sync(self) -> None:
-        for name, health in self.memory.health.items():
-            state = self.running.get(name)
-            if state and state.attempt == health.attempt and health.unhealthy:
+        for name, state in self.running.items():
+            health = self.memory.health.get(name)
+            if health and health.unhealthy:
                 grace = grace_period(self.pod) if health.grace is None else float(health.grace)
                 self._begin_kill(state, grace, health.unhealthy)
+            elif self.memory.images.get(name) not in (None, self.specs.get(name, {}).get("image")):
+                text = f"Container {name} definition changed, will be restarted"
+                self._begin_kill(state, grace_period(self.pod), text)
         if self.memory.busy:
             return
         if not self.sandbox and not self._worth_a_sandbox():

@@ -54,7 +54,7 @@ async def act(action: Obj, target: Target, timeout: float) -> Outcome:
                 return Outcome(True)
     except TimeoutError:
         return Outcome(False, _too_late(action, target, timeout))
-    except SampanError as error:
+    except (SampanError, OSError) as error:
         return Outcome(False, str(error))
     return Outcome(False, "missing probe handler")
 

@@ -66,13 +66,15 @@ async def _incoming(socket: Socket, wanted: Wanted, process: Process) -> None:
     while (message := await socket.receive()) is not None:
         data = message.encode() if isinstance(message, str) else message
         channel, content = data[:1], data[1:]
-        if channel == bytes([STDIN]) and wanted.stdin:
-            if content:
+        try:
+            if channel == bytes([STDIN]) and wanted.stdin and content:
                 await process.write(content)
-        elif channel == bytes([RESIZE]):
-            _resize(process, content)
-        elif channel == bytes([CLOSE]) and content[:1] == bytes([STDIN]) and socket.protocol == PROTOCOLS[0]:
-            await process.close_stdin()
+            elif channel == bytes([RESIZE]):
+                _resize(process, content)
+            elif channel == bytes([CLOSE]) and content[:1] == bytes([STDIN]) and socket.protocol == PROTOCOLS[0]:
+                await process.close_stdin()
+        except BrokenPipeError:
+            continue  # nobody reads its input any more; its output goes on
 
 
 async def _outgoing(socket: Socket, wanted: Wanted, process: Process) -> None:

@@ -496,3 +496,42 @@ def test_termination_message(tmp_path: Path) -> None:
         assert p.container()["state"]["terminated"]["message"] == "disk full"
 
     play(tmp_path, story)
+
+
+def test_a_new_image_restarts_the_container(tmp_path: Path) -> None:
+    async def story(p: Play) -> None:
+        pod = await p.create()
+        spec = pod["spec"] | {"containers": [{"name": "app", "image": "alpine"}]}
+        changed = meta.copy(p.pod) | {"spec": spec}
+        await p.client.update("pods", changed)
+        await p.pass_time(1)
+        assert ("Killing", "Container app definition changed, will be restarted") in p.events
+        assert p.runtime.started() == ["app.0", "app.1"]
+        assert (p.container()["image"], p.ready()) == ("alpine", True)
+
+    play(tmp_path, story)
+
+
+def test_a_sandbox_that_fails_is_tried_again(tmp_path: Path) -> None:
+    async def story(p: Play) -> None:
+        p.runtime.failures["sandbox"] = "no room"
+        await p.create()
+        assert ("FailedCreatePodSandBox", "Failed to create pod sandbox: no room") in p.events
+        assert p.container()["state"]["waiting"]["reason"] == "ContainerCreating"
+        del p.runtime.failures["sandbox"]
+        await p.pass_time(2)
+        assert p.ready()
+
+    play(tmp_path, story)
+
+
+def test_a_pod_deleted_while_it_waits_goes_at_once(tmp_path: Path) -> None:
+    async def story(p: Play) -> None:
+        await p.create(containers=[{"name": "app", "image": "nowhere"}])
+        await p.client.delete("pods", "web", "ns")
+        await p.pass_time(1)
+        assert p.client.find("pods", "web", "ns") is None
+        assert p.runtime.started() == []
+        assert not p.workers
+
+    play(tmp_path, story)
