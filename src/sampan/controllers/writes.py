@@ -67,11 +67,12 @@ def set_condition(
 
 
 async def create(env: Env, resource: str, obj: Obj) -> Obj | None:
-    """Create, or None when the namespace is being deleted: then there is nothing to make any more."""
+    """Create, or None when the namespace is being deleted or is gone: then there is nothing to make any more."""
     try:
         return await env.client.create(resource, obj)
     except ApiError as error:
-        if "NamespaceTerminating" not in (cause.get("reason") for cause in error.details.get("causes") or ()):
+        causes = [cause.get("reason") for cause in error.details.get("causes") or ()]
+        if error.code != 404 and "NamespaceTerminating" not in causes:
             raise
         return None
 

@@ -6,7 +6,7 @@ from controller_world import World, pod, run, workload
 
 from sampan.api import meta
 from sampan.api.meta import Key
-from sampan.api.status import forbidden
+from sampan.api.status import forbidden, not_found
 from sampan.client.types import Preconditions
 from sampan.controllers import deletion_order as order
 from sampan.controllers import replicaset
@@ -151,6 +151,21 @@ def test_a_refused_pod_is_told_and_tried_again():
         await world.settle()
         assert len(_names(world)) == 8
         assert "conditions" not in world.client.find(RS, "web", "default")["status"]
+
+    run(go())
+
+
+def test_a_namespace_that_goes_is_no_fault():
+    async def go() -> None:
+        world = _world()
+        ending = forbidden("pods", "", "namespace default is being terminated")
+        ending.details["causes"] = [{"reason": "NamespaceTerminating"}]
+        for error in (ending, not_found("namespaces", "default")):
+            world.client.fail("create", "pods", error)
+        await world.add(RS, workload("ReplicaSet", "web", 1))
+        await world.settle()
+        assert world.events.seen == []
+        assert world.errors == []
 
     run(go())
 
