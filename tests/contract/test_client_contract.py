@@ -29,17 +29,18 @@ from sampan.server.server import Server, ServerConfig
 from sampan.server.types import Deletion
 from sampan.server.watch import Asked
 from sampan.store.memory import MemoryStore
+from sampan.store.types import Store
 
 Make = Callable[[], Any]
 
 
-async def _server(folder: Path) -> Server:
+async def _server(folder: Path, store: Store | None = None, port: int = 0) -> Server:
     authority = Authority.open(folder, "test", datetime.now(UTC))
     authority.ensure(Leaf("server", "kube-apiserver", hosts=("127.0.0.1",), server=True), datetime.now(UTC))
     authority.ensure(Leaf("admin", "admin", groups=("system:masters",), client=True), datetime.now(UTC))
     config = ServerConfig(
         listen=("127.0.0.1",),
-        port=0,
+        port=port,
         advertise="192.0.2.1",
         cert=folder / "server.crt",
         key=folder / "server.key",
@@ -47,9 +48,14 @@ async def _server(folder: Path) -> Server:
         service_cidr=IPv4Network("10.96.0.0/16"),
         agent_socket=lambda node: folder / f"{node}.sock",
     )
-    server = Server(config, SCHEME, MemoryStore(), SystemClock(), random.Random(1))
+    server = Server(config, SCHEME, store or MemoryStore(), SystemClock(), random.Random(1))
     await server.start()
     return server
+
+
+def _http(folder: Path, port: int) -> HttpClient:
+    files = {"ca_file": folder / "ca.crt", "cert_file": folder / "admin.crt", "key_file": folder / "admin.key"}
+    return HttpClient(f"https://127.0.0.1:{port}", SCHEME, **files)  # type: ignore[arg-type]
 
 
 @pytest.fixture(params=["fake", "local", "http"])
@@ -66,13 +72,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
         if request.param == "local":
             client = LocalClient(server.registry, Asked, Deletion)
         else:
-            client = HttpClient(
-                f"https://127.0.0.1:{server.port}",
-                SCHEME,
-                ca_file=tmp_path / "ca.crt",
-                cert_file=tmp_path / "admin.crt",
-                key_file=tmp_path / "admin.key",
-            )
+            client = _http(tmp_path, server.port)
         try:
             yield client
         finally:
@@ -233,6 +233,42 @@ def test_an_informer_keeps_up(make: Make) -> None:
         await tasks.stop()
 
     run(make, test)
+
+
+@pytest.mark.parametrize("same_store", [True, False])
+def test_an_informer_outlives_the_server(tmp_path: Path, same_store: bool) -> None:
+    """The same store comes back: it resumes. Another store comes back: it lists again and tells the difference."""
+
+    async def main() -> None:
+        store, tasks, told = MemoryStore(), Tasks("test"), list[str]()
+        server = await _server(tmp_path, store)
+        client = _http(tmp_path, server.port)
+        informer = Informer(client, "configmaps", clock=SystemClock(), chance=lambda: 0.0)
+
+        def tell(old: Obj | None, new: Obj | None) -> None:
+            told.append(("+" if old is None else "-" if new is None else "~") + name(new or old or {}))
+
+        informer.add_handler(tell)
+        tasks.start("informer", informer.run())
+        for n in range(30):
+            await client.create("configmaps", config(f"c{n}"))
+        async with asyncio.timeout(10):
+            while "+c29" not in told:
+                await asyncio.sleep(0.01)
+            told.clear()
+            await server.close()
+            server = await _server(tmp_path, store if same_store else None, server.port)
+            await client.create("configmaps", config("new"))
+            while "+new" not in told:
+                await asyncio.sleep(0.01)
+        assert told.count("-c7") == (0 if same_store else 1)
+        assert len(told) == (1 if same_store else 31)
+        await tasks.stop()
+        await client.close()
+        await server.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
 
 
 def test_an_unreachable_server_is_a_503() -> None:

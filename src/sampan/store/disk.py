@@ -37,10 +37,11 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) 
 INSERT OR IGNORE INTO meta VALUES ('compacted', 0), ('swept', 0);
 """
 _INSERT = "INSERT INTO log (id, key, prev_revision, create_revision, deleted, at, value) VALUES (?, ?, ?, ?, ?, ?, ?)"
+# The + keeps SQLite from walking the whole index of keys where a short range of ids is asked for.
 _HISTORY = """
 SELECT e.id, e.key, e.create_revision, e.deleted, e.value, p.id, p.create_revision, p.value
 FROM log AS e LEFT JOIN log AS p ON p.id = e.prev_revision AND NOT p.deleted
-WHERE e.id > ? AND e.id <= ? AND e.key >= ? AND e.key < ? ORDER BY e.id LIMIT ?
+WHERE e.id > ? AND e.id <= ? AND +e.key >= ? AND +e.key < ? ORDER BY e.id LIMIT ?
 """
 # Seconds to wait while another program holds the lock.
 _LOCK_WAIT = 5.0

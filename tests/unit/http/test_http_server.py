@@ -250,7 +250,9 @@ def test_close_waits_for_a_request_in_progress() -> None:
 
 
 def test_upgrade_delivers_leftover_bytes_and_half_close() -> None:
-    async def handler(request: Request) -> Upgrade:
+    async def handler(request: Request) -> Response | Upgrade:
+        if request.path == "/first":
+            return Response(200)
         assert request.upgrade == "spdy/3.1"
 
         async def session(raw: Raw) -> None:
@@ -261,7 +263,9 @@ def test_upgrade_delivers_leftover_bytes_and_half_close() -> None:
         return Upgrade(session, [("connection", "Upgrade"), ("upgrade", "SPDY/3.1")])
 
     async def test(talk: Talk, server: Server) -> None:
+        talk.send(b"GET /first HTTP/1.1\r\n\r\n")
         talk.send(b"POST /exec HTTP/1.1\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\n\r\nearly")
+        assert (await talk.answer())[0] == 200
         assert (await talk.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
         assert await talk.reader.readexactly(5) == b"EARLY"
         talk.send(b"late")

@@ -6,13 +6,11 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
-from typing import cast
 from urllib.parse import urlsplit
 
-import httptools
-
 from sampan.base.http import wire
-from sampan.base.http.raw import Inbox, RawConnection
+from sampan.base.http.exchange import Exchange
+from sampan.base.http.raw import RawConnection
 
 Headers = Iterable[tuple[str, str]]
 
@@ -34,7 +32,7 @@ class ClientResponse:
 class StreamResponse:
     """An answer whose body is read as it comes. Iterate to the end or `aclose()` it."""
 
-    def __init__(self, client: HttpClient, connection: _Connection) -> None:
+    def __init__(self, client: HttpClient, connection: Exchange) -> None:
         self.status, self.headers = connection.status, connection.headers
         self._client, self._connection = client, connection
 
@@ -76,8 +74,8 @@ class HttpClient:
     def __init__(self, base: str, ssl_context: ssl.SSLContext | None = None, *, headers: Headers = ()) -> None:
         self.base = base
         self._ssl = ssl_context
-        self._idle: list[_Connection] = []
-        self._open: set[_Connection] = set()
+        self._idle: list[Exchange] = []
+        self._open: set[Exchange] = set()
         self._common = wire.header_lines(headers)
         if base.startswith("unix:"):
             self._unix: str | None = base.removeprefix("unix:")
@@ -137,7 +135,7 @@ class HttpClient:
         return await self._exchange(await self._connect(), method, target, headers, body)
 
     async def _exchange(
-        self, connection: _Connection, method: str, target: str, headers: Headers, body: bytes
+        self, connection: Exchange, method: str, target: str, headers: Headers, body: bytes
     ) -> StreamResponse:
         lines = self._common + wire.header_lines(headers)
         if body or method not in _IDEMPOTENT:
@@ -150,13 +148,13 @@ class HttpClient:
             raise
         return StreamResponse(self, connection)
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> Exchange:
         loop = asyncio.get_running_loop()
         try:
             if self._unix is not None:
-                _, connection = await loop.create_unix_connection(_Connection, self._unix)
+                _, connection = await loop.create_unix_connection(Exchange, self._unix)
             else:
-                _, connection = await loop.create_connection(_Connection, self._host, self._port, ssl=self._ssl)
+                _, connection = await loop.create_connection(Exchange, self._host, self._port, ssl=self._ssl)
         except ssl.SSLError:
             raise
         except OSError as error:
@@ -164,7 +162,7 @@ class HttpClient:
         self._open.add(connection)
         return connection
 
-    def _take_idle(self) -> _Connection | None:
+    def _take_idle(self) -> Exchange | None:
         oldest = asyncio.get_running_loop().time() - _IDLE
         while self._idle:
             connection = self._idle.pop()
@@ -174,7 +172,7 @@ class HttpClient:
             connection.transport.abort()
         return None
 
-    def give_back(self, connection: _Connection) -> None:
+    def give_back(self, connection: Exchange) -> None:
         """Keep a connection whose answer was read to its end; close any other."""
         if connection not in self._open or connection in self._idle:
             return
@@ -184,121 +182,3 @@ class HttpClient:
         else:
             self._open.discard(connection)
             connection.transport.abort()
-
-
-class _Connection(asyncio.Protocol):
-    """One connection, one exchange at a time.
-
-    `answered`: any byte of the present answer has come. `reusable`: the answer is complete and may be followed.
-    """
-
-    def __init__(self) -> None:
-        self.raw: RawConnection | None = None
-        self.answered = False
-        self.reusable = False
-        self.idle_since = 0.0
-        self._phase = "idle"  # then "head", "body"
-        self._lost = False
-
-    async def send(self, request: bytes, method: str) -> None:
-        """Send a request and wait for the answer's head."""
-        if self._lost:
-            raise ConnectionResetError("the server closed the connection")
-        self.status, self.headers = 0, dict[str, str]()
-        self.body = Inbox(self.transport)
-        self.answered = self.reusable = False
-        self._bodiless = method == "HEAD"
-        self._phase = "head"
-        self._parser = httptools.HttpResponseParser(self)
-        self._head: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.transport.write(request)
-        await self._head
-
-    # -- transport events
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        if self.raw is not None:
-            self.raw.feed(data)
-            return
-        if self._phase == "idle":
-            self.transport.abort()  # nobody asked: what it says belongs to nothing
-            return
-        self.answered = True
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self.raw = RawConnection(self.transport, data[upgrade.args[0] :])
-            self.body.feed_end()
-            self._head_done()
-        except httptools.HttpParserError as error:
-            if self._phase != "idle":
-                self._fail(ConnectionError(f"the server's answer is not HTTP: {error}"))
-
-    def eof_received(self) -> bool:
-        if self.raw is not None:
-            self.raw.feed_end()
-            return self.transport.get_extra_info("ssl_object") is None
-        return False
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._lost = True
-        if self.raw is not None:
-            self.raw.lost()
-        elif self._phase == "body" and not {"content-length", "transfer-encoding"} & self.headers.keys():
-            self._phase = "idle"
-            self.body.feed_end()  # the end of the connection is the end of the body
-        elif self._phase != "idle":
-            when = "in the middle of its answer" if self.answered else "before it answered"
-            self._fail(ConnectionResetError(f"the server closed the connection {when}{f': {error}' if error else ''}"))
-
-    def pause_writing(self) -> None:
-        if self.raw is not None:
-            self.raw.pause()
-
-    def resume_writing(self) -> None:
-        if self.raw is not None:
-            self.raw.resume()
-
-    # -- parser events
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._phase == "head":
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            before = self.headers.get(key)
-            self.headers[key] = text if before is None else f"{before}, {text}"
-
-    def on_headers_complete(self) -> None:
-        self.status = self._parser.get_status_code()
-        if self.status == 101:
-            return
-        if self.status < 200:  # 100 Continue and the like: the real answer follows
-            self.headers = {}
-            return
-        self._phase = "body"
-        self._head_done()
-        if self._bodiless:
-            self.on_message_complete()
-
-    def on_body(self, part: bytes) -> None:
-        self.body.feed(part)
-
-    def on_message_complete(self) -> None:
-        if self._phase == "body":
-            self.reusable = self._parser.should_keep_alive()
-            self._phase = "idle"
-            self.body.feed_end()
-
-    def _head_done(self) -> None:
-        if not self._head.done():
-            self._head.set_result(None)
-
-    def _fail(self, error: Exception) -> None:
-        self._phase = "idle"
-        self.transport.abort()
-        if not self._head.done():
-            self._head.set_exception(error)
-        else:
-            self.body.feed_end(error)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, cast
-from urllib.parse import unquote, urlsplit
-
-import httptools
 
 from sampan.base import log
 from sampan.base.http import wire
+from sampan.base.http.incoming import TEXT, Incoming, Job
 from sampan.base.http.raw import RawConnection
-from sampan.base.http.types import Request, Response, Stream, Upgrade
+from sampan.base.http.types import Response, Stream, Upgrade
 
 if TYPE_CHECKING:
     from sampan.base.http.server import Server
@@ -25,23 +22,6 @@ _AHEAD = 64 * 1024
 # Seconds a refused client has to stop sending and read the answer before the connection is cut.
 _LINGER = 5.0
 _STALL = 30.0
-_TEXT = [("content-type", "text/plain")]
-
-
-class _Refused(Exception):
-    """Raised inside a parser callback to stop parsing; the answer is already queued."""
-
-
-class _Job:
-    """A request to answer, or an answer that is certain already."""
-
-    __slots__ = ("answer", "chunked", "keep", "request")
-
-    def __init__(self, request: Request | None, answer: Response | None, keep: bool, chunked: bool) -> None:
-        self.request = request
-        self.answer = answer
-        self.keep = keep
-        self.chunked = chunked
 
 
 class Connection(asyncio.Protocol):
@@ -51,10 +31,7 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.task: asyncio.Task[None] | None = None
         self.idle_since: float | None = None
-        self._jobs: deque[_Job] = deque()
         self._ahead = b""
-        self._parsing = True  # False: bytes are kept for an upgrade, or dropped after a refusal
-        self._dropping = False
         self._paused_reading = False
         self._streaming = False
         self._half_closed = False
@@ -69,21 +46,20 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._loop = asyncio.get_running_loop()
         peer = transport.get_extra_info("peername")
-        self._peer = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
+        name = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
         tls = transport.get_extra_info("ssl_object")
         self._tls = tls is not None
-        self._certificate: bytes | None = tls.getpeercert(True) if tls is not None else None
-        self._parser = httptools.HttpRequestParser(self)
-        self._begin()
+        certificate = tls.getpeercert(True) if tls is not None else None
+        self._incoming = Incoming(self.server.limits, name, certificate, self._go_on)
         self.idle_since = self._loop.time()
         self.server.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         if self._raw is not None:
             self._raw.feed(data)
-        elif self._dropping:
-            return
-        elif self.task is not None or not self._parsing:
+        elif self._incoming.refused:
+            return  # the answer is on its way, what still comes is not looked at
+        elif self.task is not None:
             self._ahead += data
             if len(self._ahead) > _AHEAD and not self._paused_reading:
                 self._paused_reading = True
@@ -140,96 +116,22 @@ class Connection(asyncio.Protocol):
         if self.task is not None:
             self.task.cancel()
 
-    # -- parser events
-
-    def _begin(self) -> None:
-        self._target = b""
-        self._headers: dict[str, str] = {}
-        self._body: list[bytes] = []
-        self._body_size = 0
-        self._head_size = 0
-        self._head_done = False
-
-    def on_url(self, part: bytes) -> None:
-        self._target += part
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head_done:
-            return  # a trailer: nothing we serve has a meaning for it
-        key = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
-        before = self._headers.get(key)
-        self._headers[key] = text if before is None else f"{before}, {text}"
-        self._head_size += len(name) + len(value)
-
-    def on_headers_complete(self) -> None:
-        self._head_done = True
-        if self._head_size + len(self._target) > self.server.header_limit:
-            self._refuse(Response(431, b"request header too large\n", _TEXT))
-        length = self._headers.get("content-length", "")
-        if length and int(length) > self.server.limit:
-            self._refuse(self.server.oversize())
-        if self._headers.get("expect", "").lower() == "100-continue" and self.task is None and not self._jobs:
-            self._transport.write(wire.CONTINUE)
-
-    def on_body(self, part: bytes) -> None:
-        self._body.append(part)
-        self._body_size += len(part)
-        if self._body_size > self.server.limit:
-            self._refuse(self.server.oversize())
-
-    def on_message_complete(self) -> None:
-        target = self._target.decode("latin-1")
-        path, _, query = target.partition("?")
-        if not path.startswith("/") and path != "*":
-            path = urlsplit(path).path or "/"
-        request = Request(
-            method=self._parser.get_method().decode(),
-            target=target,
-            path=unquote(path) if "%" in path else path,
-            query_string=query,
-            headers=self._headers,
-            body=self._body[0] if len(self._body) == 1 else b"".join(self._body),
-            peer=self._peer,
-            certificate=self._certificate,
-        )
-        keep = self._parser.should_keep_alive()
-        self._jobs.append(_Job(request, None, keep, self._parser.get_http_version() != "1.0"))
-        self._begin()
+    def _go_on(self) -> None:
+        self._transport.write(wire.CONTINUE)
 
     def _feed(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._parsing = False
-            self._ahead = data[upgrade.args[0] :]
-        except httptools.HttpParserError as error:
-            if not self._dropping:
-                self._queue_refusal(Response(400, f"malformed request: {error}\n".encode(), _TEXT))
-        else:
-            if not self._head_done:
-                self._head_size += len(data) if not self._jobs else 0
-                if self._head_size > 2 * self.server.header_limit:
-                    self._queue_refusal(Response(431, b"request header too large\n", _TEXT))
-        if self._jobs:
+        self._incoming.feed(data)
+        if self._incoming.jobs:
             self.idle_since = None
             self.task = self._loop.create_task(self._serve(), name=self.server.name)
-
-    def _refuse(self, response: Response) -> None:
-        self._queue_refusal(response)
-        raise _Refused
-
-    def _queue_refusal(self, response: Response) -> None:
-        self._dropping = True
-        self._jobs.append(_Job(None, response, False, True))
 
     # -- answering
 
     async def _serve(self) -> None:
         """Answer what is queued, in order; then go on parsing what came meanwhile."""
         try:
-            while self._jobs:
-                job = self._jobs.popleft()
+            while self._incoming.jobs:
+                job = self._incoming.jobs.popleft()
                 if not await self._answer(job):
                     self._end()
                     return
@@ -246,7 +148,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self.idle_since = self._loop.time()
-        if self._ahead and self._parsing:
+        if self._ahead:
             data, self._ahead = self._ahead, b""
             if self._paused_reading:
                 self._paused_reading = False
@@ -255,7 +157,7 @@ class Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         """Close after the last answer. A client still sending gets a while to read it: closing at once would reset."""
-        if not self._dropping:
+        if not self._incoming.refused or self._transport.is_closing():
             self._transport.close()
             return
         if self._paused_reading:
@@ -265,7 +167,7 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()
         self._loop.call_later(_LINGER, self._transport.abort)
 
-    async def _answer(self, job: _Job) -> bool:
+    async def _answer(self, job: Job) -> bool:
         """Send one answer; may another request follow on this connection?"""
         request = job.request
         answer: Response | Stream | Upgrade
@@ -278,8 +180,10 @@ class Connection(asyncio.Protocol):
                 answer = await self.server.handler(request)
             except Exception:
                 _log.exception("%s: %s %s failed", self.server.name, method, request.path)
-                answer = Response(500, b"internal error; the log of this process says more\n", _TEXT)
-        keep = job.keep and self._parsing and not self.server.closing and not self._half_closed
+                answer = Response(500, b"internal error; the log of this process says more\n", TEXT)
+        # After an upgrade was asked for nothing can follow, whatever the answer to it is.
+        more = bool(self._incoming.jobs) or self._incoming.leftover is None
+        keep = job.keep and more and not self.server.closing and not self._half_closed
         if isinstance(answer, Response):
             self._write_response(answer, method, keep)
             if self._drained is not None:
@@ -348,7 +252,7 @@ class Connection(asyncio.Protocol):
                 await self._drained
 
     async def _hijack(self, upgrade: Upgrade) -> None:
-        self._raw = raw = RawConnection(self._transport, self._ahead)
+        self._raw = raw = RawConnection(self._transport, (self._incoming.leftover or b"") + self._ahead)
         if self._paused_reading:
             self._paused_reading = False
             self._transport.resume_reading()

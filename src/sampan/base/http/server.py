@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sampan.base.http.connection import Connection
+from sampan.base.http.incoming import TEXT, Limits
 from sampan.base.http.types import Handler, Response
 
 
 def _too_large() -> Response:
-    return Response(413, b"request body too large\n", [("content-type", "text/plain")])
+    return Response(413, b"request body too large\n", TEXT)
 
 
 class Server:
@@ -36,9 +37,7 @@ class Server:
     ) -> None:
         self.handler = handler
         self.name = name
-        self.limit = limit
-        self.oversize = oversize
-        self.header_limit = header_limit
+        self.limits = Limits(limit, header_limit, oversize)
         self.idle = idle
         self.connections: set[Connection] = set()
         self.closing = False
