@@ -34,6 +34,7 @@ class Link:
         self._count = 0
         self._sending = asyncio.Lock()
         self._spawner: subprocess.Popen[bytes] | None = None
+        self._connected = asyncio.Event()
         self.lost = asyncio.Event()
 
     async def connect(self) -> None:
@@ -47,6 +48,7 @@ class Link:
             await asyncio.sleep(POLL_SECONDS)
         self._socket, self._reader = sock, wire.Reader()
         self.lost.clear()
+        self._connected.set()
         asyncio.get_running_loop().add_reader(sock.fileno(), self._readable)
 
     def close(self) -> None:
@@ -55,6 +57,7 @@ class Link:
         asyncio.get_running_loop().remove_reader(self._socket.fileno())
         self._socket.close()
         self._socket = None
+        self._connected.clear()
         for call in self._calls.values():
             if not call.done():
                 call.set_exception(SampanError("the connection to the spawner was lost; try again"))
@@ -66,16 +69,23 @@ class Link:
         return result
 
     async def call_fds(self, do: str, **fields: Any) -> tuple[Any, list[int]]:
-        """Ask and wait for the answer and its descriptors. Raises SampanError with the spawner's text."""
-        if self._socket is None:
-            raise SampanError("the spawner is being restarted; try again")
+        """Ask and wait for the answer and its descriptors. Raises SampanError with the spawner's text.
+
+        Waits for a spawner that is being replaced; a request that was under way when the old one died fails.
+        """
         loop = asyncio.get_running_loop()
+        try:
+            await asyncio.wait_for(self._connected.wait(), START_SECONDS)
+        except TimeoutError:
+            raise SampanError(f"the spawner does not start; its log is {self._paths.run}/spawner.log") from None
         self._count += 1
         number = self._count
         answer: asyncio.Future[tuple[Any, list[int]]] = loop.create_future()
         self._calls[number] = answer
         try:
             async with self._sending:
+                if self._socket is None:
+                    raise ConnectionError("it was killed")
                 await loop.sock_sendall(self._socket, wire.frame({"id": number, "do": do, **fields}))
             return await answer
         except OSError as error:

@@ -138,9 +138,8 @@ class LinuxRuntime:
     async def start_container(self, pod_uid: str, spec: ContainerSpec) -> ContainerState:
         if spec.termination_log:
             _touch_for_all(Path(spec.termination_log))
-        state = ContainerState(**await self._link.call("start", pod=pod_uid, spec=asdict(spec)))
-        self._note(state)
-        return state
+        self._states.pop((pod_uid, spec.name, spec.attempt), None)
+        return ContainerState(**await self._link.call("start", pod=pod_uid, spec=asdict(spec)))
 
     async def signal(self, pod_uid: str, name: str, number: int) -> None:
         await self._link.call("signal", pod=pod_uid, name=name, number=number)
@@ -228,8 +227,10 @@ class LinuxRuntime:
                 code.set_result(message["code"])
 
     def _note(self, state: ContainerState) -> None:
+        """Only forward: a list that was on its way may be older than a change told since."""
         key = (state.pod_uid, state.name, state.attempt)
-        if self._states.get(key) == state:
+        known = self._states.get(key)
+        if known and _stage(known) >= _stage(state):
             return
         self._states[key] = state
         if state.finished_at:
@@ -237,6 +238,10 @@ class LinuxRuntime:
                 if not code.done():
                     code.set_result(state.exit_code)
         self._changed.put_nowait(state.pod_uid)
+
+
+def _stage(state: ContainerState) -> int:
+    return (state.started_at > 0) + (state.finished_at > 0)
 
 
 def _touch_for_all(path: Path) -> None:
