@@ -47,8 +47,9 @@ def primary_group(uid: int) -> int:
 
 
 def home(uid: int) -> str:
-    """The user's home directory in /etc/passwd, "/" when unknown."""
+    """The user's home directory in /etc/passwd, "/" when there is none (nobody's does not exist)."""
     try:
-        return pwd.getpwuid(uid).pw_dir
+        place = pwd.getpwuid(uid).pw_dir
     except KeyError:
         return "/"
+    return place if os.path.isdir(place) else "/"

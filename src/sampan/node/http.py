@@ -41,9 +41,10 @@ class Endpoints:
     async def handle(self, request: Request) -> Response | Stream | Upgrade:
         match request.path.strip("/").split("/"):
             case ["healthz"]:
-                return Response(200, b"ok", [("content-type", "text/plain")])
+                return _text(200, "ok")
             case ["pods"]:
-                return _json(200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._pods.all()})
+                pods = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._pods.all()}
+                return Response(200, orjson.dumps(pods), [("content-type", "application/json")])
             case [verb, namespace, pod, container]:
                 try:
                     if verb == "containerLogs":
@@ -53,10 +54,10 @@ class Endpoints:
                     if verb == "attach":
                         return self._attach(request, self._pod(namespace, pod), container)
                 except BadHandshake as error:
-                    return _json(400, bad_request(str(error)).body())
-                except ApiError as error:
-                    return _json(error.code, error.body())
-        return Response(404, b"404 page not found\n", [("content-type", "text/plain")])
+                    return _text(400, str(error))
+                except ApiError as error:  # as the kubelet: the bare text, the API server makes a Status of it
+                    return _text(error.code, error.message)
+        return _text(404, "404 page not found")
 
     def _pod(self, namespace: str, name: str) -> Obj:
         pod = self._pods.find(Key(namespace, name))
@@ -122,7 +123,8 @@ class Endpoints:
     def _running(self, pod: Obj, container: str) -> ContainerState:
         state = latest(self._runtime.containers(meta.uid(pod))).get(container)
         if state is None or not state.running:
-            raise ApiError(404, "NotFound", f'container not found ("{container}")')
+            # Not 404: kubectl shows that as a resource the server does not know.
+            raise ApiError(500, "InternalError", f'container not found ("{container}")')
         return state
 
 
@@ -182,5 +184,5 @@ def _waiting_reason(pod: Obj, container: str) -> str:
     return "ContainerCreating"
 
 
-def _json(status: int, body: Obj) -> Response:
-    return Response(status, orjson.dumps(body), [("content-type", "application/json")])
+def _text(status: int, text: str) -> Response:
+    return Response(status, text.encode(), [("content-type", "text/plain")])
