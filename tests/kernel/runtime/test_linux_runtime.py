@@ -638,6 +638,33 @@ def test_a_host_network_pod_stands_in_the_nodes_namespace() -> None:
     play(scene)
 
 
+def test_a_host_pid_pod_sees_the_machine_and_takes_its_orphans_along() -> None:
+    async def scene(w: World) -> None:
+        await w.sandbox(host_pid=True, host_ipc=True)
+        script = (
+            f"setsid sleep 4545 & test -d /proc/{w.spawner_pid()} && echo sees; readlink /proc/self/ns/ipc; sleep 0.1"
+        )
+        _, text = await w.run("sh", "-c", script)
+        assert text.splitlines() == ["sees", os.readlink("/proc/self/ns/ipc")]
+        await until(lambda: "sleep 4545" not in shell("ps", "ax"))
+
+    play(scene)
+
+
+def test_sysctls_of_a_pod_are_its_own() -> None:
+    async def scene(w: World) -> None:
+        await w.sandbox(sysctls=(("net.ipv4.tcp_syncookies", "0"), ("kernel.shm_rmid_forced", "1")))
+        script = "cat /proc/sys/net/ipv4/tcp_syncookies /proc/sys/kernel/shm_rmid_forced; echo 1 > /proc/sys/net/ipv4/ip_forward"
+        _, text = await w.run("sh", "-c", script, user=0)
+        assert "0\n1\n" in text
+        assert "Read-only file system" in text
+        with pytest.raises(SampanError, match=r"cannot set its sysctls: sysctl net\.no\.such=1: No such file"):
+            await w.sandbox("1f0f0f0f-1111-2222-3333-444444444444", ip="10.244.0.8", sysctls=(("net.no.such", "1"),))
+        assert list(w.runtime.sandboxes()) == [UID]
+
+    play(scene)
+
+
 def test_a_noisy_container_loses_nothing_and_does_not_starve_others() -> None:
     async def scene(w: World) -> None:
         await w.sandbox()

@@ -103,7 +103,10 @@ class LinuxRuntime:
     async def create_sandbox(self, spec: SandboxSpec) -> None:
         if spec.uid in self._sandboxes:
             return
-        self._cgroups.create(spec.uid, spec.resources)
+        try:
+            self._cgroups.create(spec.uid, spec.resources)
+        except OSError as error:
+            raise SampanError(f"failed to create pod sandbox: cannot make its control group: {error}") from error
         try:
             await sandbox.in_fresh_thread(partial(sandbox.create, self._paths, self._uplink, spec))
         except SampanError:
@@ -112,14 +115,20 @@ class LinuxRuntime:
         self._sandboxes[spec.uid] = spec
 
     async def update_sandbox_files(self, uid: str, hosts: str, resolv_conf: str) -> None:
-        sandbox.write_files(self._paths, uid, hosts, resolv_conf)
+        try:
+            sandbox.write_files(self._paths, uid, hosts, resolv_conf)
+        except OSError as error:
+            raise SampanError(f"failed to write the files of pod {uid}: {error}") from error
 
     async def remove_sandbox(self, uid: str) -> None:
         try:
             await asyncio.wait_for(self._link.call("kill", pod=uid), KILL_SECONDS)
         except TimeoutError:
             raise SampanError(f"failed to kill pod {uid}: processes still run after {KILL_SECONDS:g} s") from None
-        await sandbox.in_fresh_thread(partial(sandbox.remove, self._paths, uid))
+        try:
+            await sandbox.in_fresh_thread(partial(sandbox.remove, self._paths, uid))
+        except OSError as error:
+            raise SampanError(f"failed to remove the sandbox of pod {uid}: {error}") from error
         self._sandboxes.pop(uid, None)
         give_up = asyncio.get_running_loop().time() + KILL_SECONDS
         while not self._cgroups.remove(uid):
