@@ -15,6 +15,11 @@ def may_all(user: User) -> bool:
     return not _ALL_POWERFUL.isdisjoint(user.groups)
 
 
+def is_public(path: str) -> bool:
+    """May everybody ask for this path, also without credentials?"""
+    return path.startswith("/") and "/" + path.split("/")[1] in PUBLIC
+
+
 def resource_access(user: User, verb: str, resource: Resource, subresource: str, namespace: str, name: str) -> None:
     """Raises ApiError 401 or 403 when the user may not."""
     if may_all(user):
@@ -30,7 +35,7 @@ def resource_access(user: User, verb: str, resource: Resource, subresource: str,
 
 def path_access(user: User, verb: str, path: str) -> None:
     """A path that is no resource. Raises ApiError 401 or 403."""
-    if may_all(user) or "/" + path.split("/")[1] in PUBLIC:
+    if may_all(user) or is_public(path):
         return
     if user is ANONYMOUS:
         raise unauthorized()

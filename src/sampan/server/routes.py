@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from sampan.api.scheme import Resource
-from sampan.api.status import ApiError, internal, method_not_allowed, unavailable
+from sampan.api.status import ApiError, internal, method_not_allowed, unauthorized, unavailable
 from sampan.base import log
 from sampan.base.errors import StoreUnavailable
 from sampan.base.http.types import Request, Response, Stream, Upgrade
-from sampan.server import answer, authz, health
-from sampan.server.authn import Authenticator
+from sampan.server import answer, authz, health, negotiate, reviews
+from sampan.server.authn import ANONYMOUS, Authenticator
 from sampan.server.discovery import Discovery
 from sampan.server.documents import Documents
 from sampan.server.reader import not_served
@@ -148,6 +148,8 @@ class Api:
 
     def _fixed(self, request: Request, user: User) -> Response:
         path = request.path.rstrip("/") or "/"
+        if request.method == "POST" and path in reviews.REVIEWS:
+            return _review(request, user, path)
         authz.path_access(user, request.method.lower(), path)
         if request.method not in ("GET", "HEAD"):
             return answer.error(method_not_allowed())
@@ -170,6 +172,14 @@ class Api:
             return health.report(self._parts.checks, name, "verbose" in request.query)
 
         return ask
+
+
+def _review(request: Request, user: User, path: str) -> Response:
+    """Anybody who is somebody may ask about themselves."""
+    if user is ANONYMOUS:
+        raise unauthorized()
+    body = negotiate.parse_body(request)
+    return answer.json(201, {**body, "status": reviews.REVIEWS[path](user, body)})
 
 
 def _target(request: Request, resource: Resource, namespace: str, name: str, subresource: str) -> Target:

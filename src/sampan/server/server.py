@@ -11,10 +11,13 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from sampan.api.scheme import Scheme
-from sampan.api.status import too_large, unavailable
+from sampan.api.status import ApiError, too_large, unavailable
+from sampan.base import log
 from sampan.base.clock import Clock
+from sampan.base.errors import StoreError
 from sampan.base.http.server import Server as HttpServer
 from sampan.base.http.types import Request, Response, Stream, Upgrade
+from sampan.base.tasks import Tasks
 from sampan.server import answer, bootstrap, health
 from sampan.server.agents import Agents
 from sampan.server.allocators import Services
@@ -28,6 +31,8 @@ from sampan.server.verbs import Verbs
 from sampan.store.types import Store
 
 BODY_LIMIT = 3 * 1024 * 1024
+_BOOTSTRAP_SECONDS = 10.0
+_log = log.get("server")
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,8 @@ class Server:
         self.config = config
         self.port = config.port
         self._scheme = scheme
-        self._store = store
+        self._clock = clock
+        self._tasks = Tasks("server")
         self._services = Services(config.service_cidr, config.node_ports, chance)
         self.registry = Registry(scheme, store, clock, self._services, chance)
         self._agents = Agents(config.agent_socket)
@@ -81,12 +87,26 @@ class Server:
         for sock in self.config.sockets:
             await self._http.listen_socket(sock, context)
         self._api = self._build()
-        await bootstrap.run(self.registry, self._services, self.config.advertise, self.port)
+        await self._bootstrap()
         self._ready = True
+        self._tasks.start("bootstrap", self._keep_bootstrapped())
+
+    async def _bootstrap(self) -> None:
+        await bootstrap.run(self.registry, self._services, self.config.advertise, self.port)
+
+    async def _keep_bootstrapped(self) -> None:
+        """Put back what somebody deleted (`kubectl delete svc --all` takes `kubernetes` too)."""
+        while True:
+            await self._clock.sleep(_BOOTSTRAP_SECONDS)
+            try:
+                await self._bootstrap()
+            except (ApiError, StoreError) as error:
+                _log.warning("cannot restore the cluster's own objects: %s", error)
 
     async def close(self) -> None:
         """Stop answering; the store stays open."""
         self._ready = False
+        await self._tasks.stop()
         if self._http is not None:
             await self._http.close()
         await self._agents.close()
@@ -105,7 +125,6 @@ class Server:
                 documents=Documents(self._scheme),
                 checks={
                     "ping": lambda: "",
-                    "store": lambda: "",
                     "poststarthook/bootstrap": lambda: "" if self._ready else "not finished",
                 },
                 metrics=health.Metrics(),
