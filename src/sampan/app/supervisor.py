@@ -117,7 +117,7 @@ class Supervisor:
 
     def _revive(self, child: Child) -> None:
         if child.died():
-            if child.ready_fd in self._selector.get_map():
+            if child.ready_fd >= 0:  # it died before it was ready
                 self._selector.unregister(child.ready_fd)
             _log.warning("%s ended; it starts again", child.name)
             if not self._told_ready and child.deaths > 2:
