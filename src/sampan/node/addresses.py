@@ -25,6 +25,8 @@ class Addresses:
         """Take this very address; False when another pod has it or it is none of ours."""
         if not address or ipaddress.IPv4Address(address) not in self._network:
             return False
+        place = int(ipaddress.IPv4Address(address)) - self._first
+        self._next = max(self._next, place + 1)  # what was in use before a restart is not given again soon
         return self._owners.setdefault(address, uid) == uid
 
     def allocate(self, uid: str, preferred: str = "") -> str:

@@ -8,7 +8,8 @@ Rotation is N.log -> N.log.1 -> N.log.2 …: the highest number is the oldest.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -46,20 +47,21 @@ def tail(path: Path, lines: int) -> bytes:
 async def read_log(path: Path, options: LogOptions, clock: Clock, running: Callable[[], bool]) -> AsyncIterator[bytes]:
     """The log in blocks as kubectl shows it. With `follow` it goes on until `running()` is False and all is read."""
     left = options.limit
-    async for block in _blocks(path, options, clock, running):
-        out = b"".join(filter(None, (_render(line, options) for line in block)))
-        if left is not None:
-            out = out[:left]
-            left -= len(out)
-        if out:
-            yield out
-        if left == 0:
-            return
+    async with aclosing(_blocks(path, options, clock, running)) as blocks:
+        async for block in blocks:
+            out = b"".join(filter(None, (_render(line, options) for line in block)))
+            if left is not None:
+                out = out[:left]
+                left -= len(out)
+            if out:
+                yield out
+            if left == 0:
+                return
 
 
 async def _blocks(
     path: Path, options: LogOptions, clock: Clock, running: Callable[[], bool]
-) -> AsyncIterator[list[bytes]]:
+) -> AsyncGenerator[list[bytes], None]:
     """Stored lines in lists; an unfinished last line is kept back until it is whole."""
     rest = b""
     file = _open(path)

@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from sampan.api import meta
-from sampan.api.meta import Obj
+from sampan.api.meta import Key, Obj
 from sampan.base import log
 from sampan.base.errors import SampanError
 from sampan.images.names import InvalidImageName
@@ -129,9 +129,15 @@ class Operations:
             pod_ip=worker.ip,
             host_ip=tools.node_ip,
             objects=await tools.objects.get(namespace, refs),
-            services=service_env.service_env(tools.services.list(), namespace, links),
+            services=service_env.service_env(self._services(namespace), namespace, links),
             allocatable=tools.allocatable,
         )
+
+    def _services(self, namespace: str) -> list[Obj]:
+        """Those that environment variables may name: the namespace's, and the API's own."""
+        api = self._tools.services.get(Key("default", "kubernetes"))
+        found = list(self._tools.services.list(namespace))
+        return [*found, api] if api and namespace != "default" else found
 
     # -- sandbox ----------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ Source: https://kubernetes.io/docs/reference/node/node-status/ (a Lease every 10
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +24,8 @@ from sampan.node.machine import Machine
 
 _log = log.get("node")
 LEASES, LEASE_NAMESPACE = "leases.coordination.k8s.io", "kube-node-lease"
-LEASE_SECONDS, RENEW_SECONDS, STATUS_SECONDS, RETRY_SECONDS = 40, 10.0, 300.0, 0.5
+LEASE_SECONDS, RENEW_SECONDS, STATUS_SECONDS = 40, 10.0, 300.0
+FIRST_RETRY, LAST_RETRY = 0.05, 5.0
 
 # type → (status, reason, message)
 _CONDITIONS = {
@@ -132,6 +134,7 @@ class Registration:
         await self._node.run()
 
     async def run(self) -> None:
+        retry = FIRST_RETRY
         while True:
             try:
                 if not self.registered.is_set() or self._doubted.is_set():
@@ -140,10 +143,13 @@ class Registration:
                     await self._post_status()
                 await self._renew()
                 self.registered.set()
+                retry = FIRST_RETRY
                 await self._sleep(RENEW_SECONDS)
             except (SampanError, OSError) as error:
-                _log.warning("node %s is not registered yet: %s", self._identity.name, error)
-                await self._clock.sleep(RETRY_SECONDS)
+                level = logging.WARNING if retry == FIRST_RETRY else logging.DEBUG
+                _log.log(level, "node %s cannot write its Node or Lease: %s", self._identity.name, error)
+                await self._clock.sleep(retry)
+                retry = min(retry * 2, LAST_RETRY)
 
     def _seen(self, old: Obj | None, new: Obj | None) -> None:
         if self.registered.is_set() and (new is None or not meta.is_true(new, "Ready")):

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from sampan.base.errors import SampanError
 from sampan.images.types import ImageConfig
 from sampan.node import atomicdir, env, podfiles, service_env
+from sampan.node.addresses import Addresses
 from sampan.node.container import container_spec, pod_resources, run_as
 from sampan.node.env import Context, Ref
 from sampan.node.fields import ConfigError, field_value, resource_value
@@ -91,6 +93,22 @@ def test_what_is_missing_is_named(container: dict[str, Any], text: str) -> None:
 )
 def test_command_and_args(command: list[str], args: list[str], argv: tuple[str, ...]) -> None:
     assert env.command({"command": command, "args": args}, ("entry",), ("default",), {"A": "1"}) == argv
+
+
+def test_addresses() -> None:
+    pool = Addresses("10.244.3.0/29")
+    assert [pool.allocate(uid) for uid in "abc"] == ["10.244.3.2", "10.244.3.3", "10.244.3.4"]
+    pool.release("b")
+    assert pool.allocate("d") == "10.244.3.5"  # a freed one comes last
+    assert pool.allocate("e", "10.244.3.3") == "10.244.3.3"
+    assert not pool.claim("x", "10.244.3.2")
+    assert not pool.claim("x", "10.99.0.1")
+    pool.allocate("f")
+    with pytest.raises(SampanError, match="all 5 addresses"):
+        pool.allocate("g")
+    restarted = Addresses("10.244.3.0/29")
+    restarted.claim("c", "10.244.3.4")
+    assert restarted.allocate("n") == "10.244.3.5"
 
 
 def test_service_variables() -> None:
