@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sampan.base.errors import SampanError
@@ -27,25 +29,27 @@ def destroy(run_dir: Path, state_dir: Path, cluster: str, node: str) -> None:
     """
     paths = Paths(run_dir, state_dir)
     cgroups = detect(f"sampan/{cluster}/{node}")
-    _end_spawner(paths)
-    cgroups.kill("")
-    for record in records.load_records(paths):
-        if record.alive():
-            os.kill(record.state.pid, signal.SIGKILL)
-    _until_gone(cgroups)
-    for record in records.load_records(paths):  # reading them notes the end of each
-        shutil.rmtree(paths.pod(record.state.pod_uid) / "layers", ignore_errors=True)
-    for pin in (paths.run / "ns").glob("*"):
-        while records.is_pinned(pin):
-            unpin(pin)
-    shutil.rmtree(paths.run, ignore_errors=True)
+    with _no_spawner(paths):
+        cgroups.kill("")
+        for record in records.load_records(paths):
+            if record.alive():
+                os.kill(record.state.pid, signal.SIGKILL)
+        _until_gone(cgroups)
+        for record in records.load_records(paths):  # reading them notes the end of each
+            shutil.rmtree(paths.pod(record.state.pod_uid) / "layers", ignore_errors=True)
+        for pin in (paths.run / "ns").glob("*"):
+            while records.is_pinned(pin):
+                unpin(pin)
+        shutil.rmtree(paths.run, ignore_errors=True)
 
 
-def _end_spawner(paths: Paths) -> None:
-    """A living spawner holds the lock on its pid file, so the pid is its own."""
+@contextmanager
+def _no_spawner(paths: Paths) -> Iterator[None]:
+    """End it and keep others from starting: a living one holds the lock on its pid file, so the pid is its own."""
     try:
         lock = os.open(paths.lock, os.O_RDWR)
     except FileNotFoundError:
+        yield
         return
     give_up = time.monotonic() + WAIT_SECONDS
     try:
@@ -59,6 +63,7 @@ def _end_spawner(paths: Paths) -> None:
             if time.monotonic() > give_up:
                 raise SampanError(f"the spawner (pid {pid.decode()}) does not end")
             time.sleep(POLL_SECONDS)
+        yield
     finally:
         os.close(lock)
 

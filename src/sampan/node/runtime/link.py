@@ -38,18 +38,22 @@ class Link:
         self.lost = asyncio.Event()
 
     async def connect(self) -> None:
-        """Reach the spawner, starting one if needed. Raises SampanError when none comes up."""
-        give_up = asyncio.get_running_loop().time() + START_SECONDS
-        while (sock := self._try()) is None:
-            if self._spawner is None or self._spawner.poll() is not None:
-                self._start_spawner()
-            if asyncio.get_running_loop().time() > give_up:
-                raise SampanError(f"the spawner does not start; its log is {self._paths.run}/spawner.log")
-            await asyncio.sleep(POLL_SECONDS)
-        self._socket, self._reader = sock, wire.Reader()
+        """Reach a spawner that answers, starting one if needed. Raises SampanError when none comes up."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + START_SECONDS
+        try:
+            while not await self._reach():
+                if self._spawner is None or self._spawner.poll() is not None:
+                    self._start_spawner()
+                if loop.time() > give_up:
+                    raise SampanError(self._not_there())
+                await asyncio.sleep(POLL_SECONDS)
+        except asyncio.CancelledError:  # nobody wants the one that may just be coming up
+            if self._spawner:
+                self._spawner.kill()
+            raise
         self.lost.clear()
         self._connected.set()
-        asyncio.get_running_loop().add_reader(sock.fileno(), self._readable)
 
     def close(self) -> None:
         if self._socket is None:
@@ -73,11 +77,14 @@ class Link:
 
         Waits for a spawner that is being replaced; a request that was under way when the old one died fails.
         """
-        loop = asyncio.get_running_loop()
         try:
             await asyncio.wait_for(self._connected.wait(), START_SECONDS)
         except TimeoutError:
-            raise SampanError(f"the spawner does not start; its log is {self._paths.run}/spawner.log") from None
+            raise SampanError(self._not_there()) from None
+        return await self._request(do, fields)
+
+    async def _request(self, do: str, fields: dict[str, Any]) -> tuple[Any, list[int]]:
+        loop = asyncio.get_running_loop()
         self._count += 1
         number = self._count
         answer: asyncio.Future[tuple[Any, list[int]]] = loop.create_future()
@@ -89,19 +96,30 @@ class Link:
                 await loop.sock_sendall(self._socket, wire.frame({"id": number, "do": do, **fields}))
             return await answer
         except OSError as error:
+            self.close()  # so that the next call waits for a new one
             raise SampanError(f"the connection to the spawner was lost: {error}") from error
         finally:
             self._calls.pop(number, None)
 
-    def _try(self) -> socket.socket | None:
+    async def _reach(self) -> bool:
+        """Connect; a spawner that is just being killed still takes connections, but answers no ping."""
         sock = socket.socket(socket.AF_UNIX)
         try:
             sock.connect(str(self._paths.socket))
         except OSError:
             sock.close()
-            return None
+            return False
         sock.setblocking(False)
-        return sock
+        self._socket, self._reader = sock, wire.Reader()
+        asyncio.get_running_loop().add_reader(sock.fileno(), self._readable)
+        try:
+            await self._request("ping", {})
+        except SampanError:
+            return False
+        return True
+
+    def _not_there(self) -> str:
+        return f"the spawner does not start; its log is {self._paths.run}/spawner.log"
 
     def _start_spawner(self) -> None:
         """In a session of its own: it outlives us. -S keeps site-packages out of its start-up and its memory."""

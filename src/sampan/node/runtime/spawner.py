@@ -223,7 +223,7 @@ def _close(fds: Sequence[int]) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run until told to stop; 1 when another spawner serves this directory already."""
+    """Run until told to stop; 1 when the directory is not there or another spawner serves it already."""
     parser = argparse.ArgumentParser(prog="sampan spawner")
     parser.add_argument("--run", type=Path, required=True, help="sockets, pipes and namespace pins of the node")
     parser.add_argument("--state", type=Path, required=True, help="the node's state directory")
@@ -231,13 +231,15 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--hide", action="append", default=[], help="a directory that no container sees")
     options = parser.parse_args(argv)
     paths = Paths(options.run, options.state)
-    for directory in (paths.run, paths.staging, paths.run / "io", paths.run / "ns", paths.run / "sandboxes"):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
+        lock = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        if not os.path.samestat(os.fstat(lock), paths.lock.stat()):
+            return 1
+    except (BlockingIOError, FileNotFoundError):  # served already, or `sampan down` has just removed the directory
         return 1
+    for directory in (paths.staging, paths.run / "io", paths.run / "ns", paths.run / "sandboxes"):
+        directory.mkdir(mode=0o700, exist_ok=True)
     os.ftruncate(lock, 0)
     os.write(lock, f"{os.getpid()}\n".encode())
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # only a shutdown request ends it, or SIGKILL
