@@ -185,11 +185,13 @@ class PodWorker:
         self.tools.reporter.report(self.pod, status)
 
     def _read_messages(self, states: list[ContainerState]) -> None:
-        specs = {c["name"]: c for c in containers(self.pod)}
-        for state in states:
-            if state.finished_at and state.id not in self.memory.messages and state.name in specs:
-                text = termination_message(self.directory, specs[state.name], state)
-                self.memory.messages[state.id] = text
+        """Termination messages, each read once; those of attempts long gone are forgotten."""
+        specs, known = {c["name"]: c for c in containers(self.pod)}, self.memory.messages
+        self.memory.messages = {
+            s.id: known[s.id] if s.id in known else termination_message(self.directory, specs[s.name], s)
+            for s in states
+            if s.finished_at and s.name in specs
+        }
 
     # -- commands ---------------------------------------------------------------------------------------------------
 
