@@ -6,6 +6,7 @@ GET /healthz, GET /pods, GET /containerLogs/NS/POD/CONTAINER, and WebSockets on 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol
 
 import orjson
@@ -109,10 +110,8 @@ class Endpoints:
 
     def _attach(self, request: Request, pod: Obj, container: str) -> Upgrade:
         manifest = next((c for c in containers(pod) if c["name"] == container), {})
-        asked = _wanted(request)
-        wanted = Wanted(
-            asked.stdin and bool(manifest.get("stdin")), asked.stdout, asked.stderr, bool(manifest.get("tty"))
-        )
+        wanted = replace(_wanted(request), tty=bool(manifest.get("tty")), code=False)
+        wanted = replace(wanted, stdin=wanted.stdin and bool(manifest.get("stdin")))
         uid = self._running(pod, container).pod_uid
 
         async def begin() -> Process:

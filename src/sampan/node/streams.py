@@ -33,12 +33,14 @@ class Socket(Protocol):
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which streams the client asked for."""
+    """Which streams the client asked for. `code`: does the Status tell the exit code (exec), or is every end a success
+    (attach: the pod's own status tells it)?"""
 
     stdin: bool = False
     stdout: bool = True
     stderr: bool = True
     tty: bool = False
+    code: bool = True
 
 
 async def serve(socket: Socket, wanted: Wanted, begin: Callable[[], Awaitable[Process]]) -> None:
@@ -83,7 +85,8 @@ async def _outgoing(socket: Socket, wanted: Wanted, process: Process) -> None:
     async for stream, data in process.output():
         if shown[stream]:
             await socket.send(bytes([stream]) + data)
-    await socket.send(bytes([ERROR]) + orjson.dumps(exit_status(await process.wait())))
+    code = await process.wait()
+    await socket.send(bytes([ERROR]) + orjson.dumps(exit_status(code if wanted.code else 0)))
 
 
 def _resize(process: Process, content: bytes) -> None:

@@ -328,9 +328,20 @@ def test_exec_that_ends_well(tmp_path: Path) -> None:
 
 
 def test_attach(tmp_path: Path) -> None:
-    process = FakeProcess(echo=True)
+    process = FakeProcess(code=7, echo=True)
     messages = session(tmp_path, "/attach/ns/web/app", "stdin=1&stdout=1", process, [b"\x00x", b"\xff\x00"])
-    assert messages[1] == b"\x01x"
+    assert messages[1:] == [b"\x01x", b'\x03{"metadata":{},"status":"Success"}']
+
+
+def test_input_that_nobody_reads_does_not_end_the_output(tmp_path: Path) -> None:
+    class Deaf(FakeProcess):
+        async def write(self, data: bytes) -> None:
+            self._chunks.put_nowait((1, b"still here"))
+            self._chunks.put_nowait(None)
+            raise BrokenPipeError
+
+    messages = session(tmp_path, "/exec/ns/web/app", "command=sh&stdin=1&stdout=1", Deaf(echo=True), [b"\x00x"])
+    assert messages[1] == b"\x01still here"
 
 
 def test_exec_needs_a_running_container_and_a_command(tmp_path: Path) -> None:
