@@ -140,8 +140,8 @@ def test_patch_is_tried_again_when_another_write_came_between():
             await registry.patch("configmaps", "a", "default", {"data": {f"k{i}": "v"}})
 
         await asyncio.gather(*(add(i) for i in range(10)))
+        patch = {"metadata": {"resourceVersion": "2"}, "data": {"z": "z"}}
         with pytest.raises(ApiError) as stale:
-            patch = {"metadata": {"resourceVersion": "2"}, "data": {"z": "z"}}
             await registry.patch("configmaps", "a", "default", patch)
         return registry.get("configmaps", "a", "default").obj["data"], refused(stale)[1]
 
@@ -231,8 +231,8 @@ def test_finalizers_hold_an_object_until_the_last_is_gone():
         held["metadata"]["finalizers"] = ["example.com/a"]
         await registry.create("configmaps", held)
         first = await registry.delete("configmaps", "a", "default")
+        patch = {"metadata": {"finalizers": ["example.com/a", "example.com/b"]}}
         with pytest.raises(ApiError) as more:
-            patch = {"metadata": {"finalizers": ["example.com/a", "example.com/b"]}}
             await registry.patch("configmaps", "a", "default", patch)
         await registry.patch("configmaps", "a", "default", {"metadata": {"finalizers": None}})
         return first.gone, refused(more)[2], registry.lookup("configmaps", "a", "default")
@@ -249,8 +249,7 @@ def test_finalizers_hold_an_object_until_the_last_is_gone():
 def test_propagation_policies_become_finalizers(policy, finalizers):
     async def work(registry):
         await registry.create("configmaps", configmap())
-        done = await registry.delete("configmaps", "a", "default", Deletion(propagation=policy))
-        return done
+        return await registry.delete("configmaps", "a", "default", Deletion(propagation=policy))
 
     done = run(work)
     assert done.gone == (finalizers is None)
