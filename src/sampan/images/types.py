@@ -27,7 +27,6 @@ class ImageConfig:
     env: tuple[tuple[str, str], ...] = ()
     workdir: str = "/"
     user: str = "65534:65534"
-    stop_signal: str = "SIGTERM"
 
 
 class ImageNotFound(UserError):

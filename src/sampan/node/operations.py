@@ -209,7 +209,7 @@ class Operations:
         except SampanError as error:
             raise Failure("RunContainerError", str(error)) from None
         worker.event("Normal", "Created", f"Created container: {name}")
-        if state.reason == "ContainerCannotRun":
+        if state.reason == "StartError":
             worker.event("Warning", "Failed", f"Error: {state.message}")
         else:
             worker.event("Normal", "Started", f"Started container {name}")

@@ -21,7 +21,9 @@ class DnsConfig:
 
 
 def hostname(pod: Obj) -> str:
-    """spec.hostname, else the pod's name; at most 63 characters."""
+    """spec.hostname, else the pod's name; at most 63 characters. On the host's network it is the node's name."""
+    if pod["spec"].get("hostNetwork"):
+        return str(pod["spec"].get("nodeName", ""))
     return str(pod["spec"].get("hostname") or meta.name(pod))[:63].rstrip("-.")
 
 

@@ -192,6 +192,7 @@ def test_hosts_and_resolv_conf() -> None:
     )
     assert podfiles.resolv_conf(own, dns) == "nameserver 1.1.1.1\noptions ndots:2\n"
     assert podfiles.resolv_conf(make_pod(dnsPolicy="Default"), dns).startswith("search lan\nnameserver 9.9.9.9\n")
+    assert podfiles.hostname(make_pod(hostNetwork=True, nodeName="node-1")) == "node-1"
     assert podfiles.kernel_hostname(make_pod(setHostnameAsFQDN=True, subdomain="s"), "x") == "web-1.s.ns.svc.x"
 
 

@@ -535,3 +535,41 @@ def test_a_pod_deleted_while_it_waits_goes_at_once(tmp_path: Path) -> None:
         assert not p.workers
 
     play(tmp_path, story)
+
+
+def test_readiness_gates_of_others(tmp_path: Path) -> None:
+    async def story(p: Play) -> None:
+        uid = (await p.create(readinessGates=[{"conditionType": "example.com/lb"}]))["metadata"]["uid"]
+        ready = meta.condition(p.pod, "Ready")
+        assert ready is not None
+        assert (ready["status"], ready["reason"]) == ("False", "ReadinessGatesNotReady")
+        assert meta.is_true(p.pod, "ContainersReady")
+        gate = {"type": "example.com/lb", "status": "True"}
+        conditions = {"status": {"conditions": [*p.status["conditions"], gate]}}
+        await p.client.patch("pods", "web", "ns", conditions, subresource="status")
+        await p.pass_time(1)
+        assert p.ready()
+        p.runtime.finish(uid, "app", 1)
+        await p.pass_time(1)
+        assert meta.is_true(p.pod, "example.com/lb")  # our writes leave it alone
+
+    play(tmp_path, story)
+
+
+def test_a_killed_agent_ends_what_it_began(tmp_path: Path) -> None:
+    """The agent dies while a pod terminates: the next one finishes it, and starts nothing."""
+
+    async def story(p: Play) -> None:
+        p.runtime.stubborn.add("app")
+        uid = (await p.create(terminationGracePeriodSeconds=20))["metadata"]["uid"]
+        await p.client.delete("pods", "web", "ns")
+        await p.pass_time(5)
+        await p.agent_dies()
+        p.agent_starts()
+        p.follow(p.pod)
+        await p.pass_time(25)
+        assert p.client.find("pods", "web", "ns") is None
+        assert p.runtime.started() == ["app.0"]
+        assert p.runtime.calls[-1] == ("forget", uid)
+
+    play(tmp_path, story)
