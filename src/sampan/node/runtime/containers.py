@@ -151,8 +151,8 @@ class Containers:
         now = time.time()
         if failure:
             why = f"unable to start container process: {failure}"
-            end = records.ended(target.state, failure.code, message=why)
-            self._finish(target, replace(end, reason="ContainerCannotRun", started_at=now))
+            end = records.ended(target.state, 128, message=why)
+            self._finish(target, replace(end, reason="StartError", started_at=now))
             return
         if master >= 0:
             self._hold_terminal(target, master)

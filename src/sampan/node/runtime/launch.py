@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import termios
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ from sampan.node.runtime.types import ContainerSpec
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NO_FILES = (65_536, 1_048_576)
-PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 23, 24, 38
+PR_SET_KEEPCAPS, PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 8, 23, 24, 38
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
+CAPABILITY_VERSION_3 = 0x20080522
 DEFAULT_CAPABILITIES = frozenset(
     (
         *("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "NET_BIND_SERVICE"),
@@ -173,9 +176,21 @@ def _become(spec: ContainerSpec) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(NO_FILES[0], most), most))
     os.setgroups(spec.groups)
     os.setresgid(spec.gid, spec.gid, spec.gid)
+    libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setresuid(spec.uid, spec.uid, spec.uid)
+    if spec.uid and "NET_RAW" in allowed and not spec.no_new_privileges:
+        _keep_net_raw()
     if spec.no_new_privileges:
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _keep_net_raw() -> None:
+    """Let a program that is not root send pings. Images people know run as root in Kubernetes and may; here the same
+    image runs as nobody, and raw sockets of the pod's own network are all that it would miss."""
+    bit = 1 << CAPABILITIES.index("NET_RAW")
+    header = struct.pack("Ii", CAPABILITY_VERSION_3, 0)
+    if libc.capset(header, struct.pack("6I", bit, bit, bit, 0, 0, 0)) == 0:
+        libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAPABILITIES.index("NET_RAW"), 0, 0)
 
 
 def capabilities(spec: ContainerSpec) -> frozenset[str]:

@@ -20,7 +20,13 @@ from sampan.node.runtime.paths import PINS, Paths
 from sampan.node.runtime.records import save
 from sampan.node.runtime.types import SandboxSpec
 
-SYSCTLS = (("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647"))
+SYSCTLS = (
+    ("net.ipv4.ip_unprivileged_port_start", "0"),
+    ("net.ipv4.ping_group_range", "0 2147483647"),
+    # A pod may reach another directly and through a ClusterIP: with a timestamp offset for each pair of addresses the
+    # second connection would look like an old one (PAWS) and stall.
+    ("net.ipv4.tcp_timestamps", "2"),
+)
 
 
 @dataclass(frozen=True)

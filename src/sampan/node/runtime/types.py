@@ -83,7 +83,7 @@ class ContainerSpec:
 class ContainerState:
     """What is known of one container. Times are seconds since the epoch, 0 = not yet.
 
-    `pid` is the host's. `reason` after the end: "Completed", "Error", "OOMKilled", "ContainerCannotRun" (then
+    `pid` is the host's. `reason` after the end: "Completed", "Error", "OOMKilled", "StartError" (then
     `message` says why); `signal` is set when a signal ended it (`exit_code` is 128+signal as in Kubernetes).
     """
 
