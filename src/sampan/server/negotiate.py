@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from sampan.api import schema
+from sampan.api import schema, walkers
 from sampan.api.meta import Obj
 from sampan.api.status import ApiError, bad_request, unsupported_media_type
 from sampan.base.http.types import Request
@@ -78,9 +78,22 @@ def _yaml(body: bytes) -> Any:
         raise bad_request(f"error converting YAML to JSON: yaml: {text}") from None
 
 
-def parse_body(request: Request) -> Obj:
-    """The object in the body, {} without one, of a kind that has no schema here (DeleteOptions, Binding, …)."""
-    return schema.parse(json_body(request)) if request.body else {}
+# Bodies that are no resource of the scheme.
+DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+BINDING = "io.k8s.api.core.v1.Binding"
+EVICTION = "io.k8s.api.policy.v1.Eviction"
+
+
+def parse_body(request: Request, definition: str) -> Obj:
+    """The object in the body, {} without one, checked by its definition. Raises ApiError 400, 415."""
+    if not request.body:
+        return {}
+    obj = schema.parse(json_body(request))
+    try:
+        walkers.walk(definition, obj)
+    except ValueError as error:
+        raise bad_request(str(error)) from None
+    return obj
 
 
 def one(query: Query, name: str, default: str = "") -> str:
@@ -135,8 +148,6 @@ def deletion(query: Query, body: Obj) -> Deletion:
     grace = body.get("gracePeriodSeconds")
     if grace is None:
         grace = integer(query, "gracePeriodSeconds")
-    if grace is not None and not isinstance(grace, int):
-        raise bad_request("json: cannot unmarshal gracePeriodSeconds into Go struct field DeleteOptions of type int64")
     propagation = body.get("propagationPolicy") or one(query, "propagationPolicy")
     orphan = body.get("orphanDependents")
     if orphan is None and query.get("orphanDependents"):

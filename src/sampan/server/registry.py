@@ -166,6 +166,7 @@ class Registry(Reader):
     def _prepare(self, binding: Binding, new: Obj, old: Obj, subresource: str) -> Obj:
         """The object as it will be: identity and the other half (status or all but status) from the present one."""
         resource = binding.resource
+        metadata.place(resource, new, old["metadata"].get("namespace", ""))
         metadata.carry_over(resource, new, old)
         if subresource == "status":
             new = _with(old, "status", new)

@@ -27,8 +27,11 @@ def subject(user: User, body: Obj) -> Obj:
     return {"userInfo": info | ({"uid": user.uid} if user.uid else {})}
 
 
-# path → what makes the status
-REVIEWS: dict[str, Callable[[User, Obj], Obj]] = {
-    "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews": access,
-    "/apis/authentication.k8s.io/v1/selfsubjectreviews": subject,
+# path → (definition of the body, what makes the status)
+REVIEWS: dict[str, tuple[str, Callable[[User, Obj], Obj]]] = {
+    "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews": (
+        "io.k8s.api.authorization.v1.SelfSubjectAccessReview",
+        access,
+    ),
+    "/apis/authentication.k8s.io/v1/selfsubjectreviews": ("io.k8s.api.authentication.v1.SelfSubjectReview", subject),
 }

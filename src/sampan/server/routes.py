@@ -178,8 +178,9 @@ def _review(request: Request, user: User, path: str) -> Response:
     """Anybody who is somebody may ask about themselves."""
     if user is ANONYMOUS:
         raise unauthorized()
-    body = negotiate.parse_body(request)
-    return answer.json(201, {**body, "status": reviews.REVIEWS[path](user, body)})
+    definition, ask = reviews.REVIEWS[path]
+    body = negotiate.parse_body(request, definition)
+    return answer.json(201, {**body, "status": ask(user, body)})
 
 
 def _target(request: Request, resource: Resource, namespace: str, name: str, subresource: str) -> Target:

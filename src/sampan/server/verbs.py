@@ -134,13 +134,13 @@ class Verbs:
         return answer.warn(self._one(request, target, held), options.warnings)
 
     async def _delete(self, request: Request, target: Target) -> Response:
-        asked = negotiate.deletion(target.query, negotiate.parse_body(request))
+        asked = negotiate.deletion(target.query, negotiate.parse_body(request, negotiate.DELETE_OPTIONS))
         done = await self.registry.delete(target.resource.id, target.name, target.namespace, asked)
         status = 202 if not done.gone and asked.propagation == "Foreground" else 200
         return self._deleted(request, target, done, status)
 
     async def _delete_collection(self, request: Request, target: Target) -> Response:
-        asked = negotiate.deletion(target.query, negotiate.parse_body(request))
+        asked = negotiate.deletion(target.query, negotiate.parse_body(request, negotiate.DELETE_OPTIONS))
         items = await self.registry.delete_collection(
             target.resource.id,
             target.namespace,
@@ -173,12 +173,13 @@ class Verbs:
 
     async def _bind(self, request: Request, target: Target) -> Response:
         options = negotiate.options(target.query)
-        await pods.bind(self.registry, target.namespace, target.name, negotiate.parse_body(request), options)
+        body = negotiate.parse_body(request, negotiate.BINDING)
+        await pods.bind(self.registry, target.namespace, target.name, body, options)
         return answer.success(201, "", "")
 
     async def _evict(self, request: Request, target: Target) -> Response:
         options = negotiate.options(target.query)
-        body = negotiate.parse_body(request)
+        body = negotiate.parse_body(request, negotiate.EVICTION)
         await pods.evict(self.registry, target.namespace, target.name, body, options.dry_run)
         return answer.success(201, "", "")
 

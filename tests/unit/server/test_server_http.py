@@ -293,3 +293,27 @@ def test_reviews_about_oneself():
     assert body(talk(request("POST", path, spec)))["status"]["allowed"] is True
     assert body(talk(request("POST", path, spec, token="bob")))["status"]["allowed"] is False
     assert talk(request("POST", path, spec, token="")).status == 401
+
+
+MERGE = "application/merge-patch+json"
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (request("PATCH", f"{CM}/a", {"metadata": None}, content_type=MERGE), 200),
+        (request("PATCH", f"{CM}/a", {"kind": "Pod"}, content_type=MERGE), 400),
+        (request("PATCH", f"{CM}/a", {"metadata": {"name": "b"}}, content_type=MERGE), 400),
+        (request("PATCH", f"{CM}/a", {"metadata": {"namespace": "b"}}, content_type=MERGE), 400),
+        (request("PATCH", f"{CM}/a", {"metadata": "x"}, content_type=MERGE), 422),
+        (request("DELETE", f"{CM}/a", {"preconditions": 3}), 400),
+        (request("DELETE", f"{CM}/a", {"gracePeriodSeconds": "x"}), 400),
+        (request("DELETE", f"{CM}/a", {"propagationPolicy": "X"}), 422),
+        (request("POST", f"{PODS}/p/binding", {"target": 3}), 400),
+        (request("POST", f"{PODS}/p/binding", {"target": {}}), 422),
+        (request("POST", f"{PODS}/p/eviction", {"deleteOptions": 4}), 400),
+        (request("PUT", f"{CM}/a", {"metadata": {"name": "b"}}), 400),
+    ],
+)
+def test_odd_bodies_are_the_clients_fault(asked, code):
+    assert talk(request("POST", CM, MAP), request("POST", PODS, POD), asked).status == code
