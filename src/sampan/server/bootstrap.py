@@ -16,7 +16,7 @@ async def run(registry: Registry, services: Services, address: str, port: int) -
     """`address`, `port`: where pods and nodes reach this server."""
     for name in NAMESPACES:
         await _ensure(registry, "namespaces", {"metadata": {"name": name}})
-    await _ensure(registry, "services", _kubernetes(services.address(1), port))
+    await _ensure(registry, "services", _kubernetes(services.address(1), port), overwrite="spec")
     await _ensure(registry, "services", _dns(services.address(10)))
     await _ensure(registry, "endpoints", _endpoints(address, port), overwrite="subsets")
     await _ensure(registry, "endpointslices.discovery.k8s.io", _slice(address, port), overwrite="endpoints")

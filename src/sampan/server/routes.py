@@ -151,21 +151,23 @@ class Api:
         if request.method == "POST" and path in reviews.REVIEWS:
             return _review(request, user, path)
         authz.path_access(user, request.method.lower(), path)
+        found = self._page(request, path)
+        if found is None:
+            return answer.text(404, _PAGE_NOT_FOUND)
         if request.method not in ("GET", "HEAD"):
-            return answer.error(method_not_allowed())
-        plain = self._plain.get(path)
-        if plain is not None:
+            raise method_not_allowed()
+        return answer.compressed(request, found)
+
+    def _page(self, request: Request, path: str) -> Response | None:
+        if plain := self._plain.get(path):
             return plain(request)
+        checks, discovery, documents = self._parts.checks, self._parts.discovery, self._parts.documents
         first, _, check = path[1:].partition("/")
-        if check and f"/{first}" in authz.PUBLIC and check in self._parts.checks:
-            return health.report({check: self._parts.checks[check]}, check, False)
-        found = self._parts.discovery.answer(request, path) or self._parts.documents.answer(request, path)
-        if found is not None:
-            return answer.compressed(request, found)
+        if check in checks and f"/{first}" in authz.PUBLIC:
+            return health.report({check: checks[check]}, check, False)
         if path == "/":
-            known = [*self._parts.discovery.paths(), *self._plain, *self._parts.documents.paths()]
-            return answer.json(200, {"paths": sorted(known)})
-        return answer.text(404, _PAGE_NOT_FOUND)
+            return answer.json(200, {"paths": sorted([*discovery.paths(), *self._plain, *documents.paths()])})
+        return discovery.answer(request, path) or documents.answer(request, path)
 
     def _health(self, name: str) -> Callable[[Request], Response]:
         def ask(request: Request) -> Response:

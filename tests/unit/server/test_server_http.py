@@ -153,6 +153,8 @@ def test_unknown_paths_are_a_page():
     answer = talk(get("/foo"))
     assert (answer.status, answer.body) == (404, b"404 page not found\n")
     assert talk(get("/apis/no.such/v1/things")).body == b"404 page not found\n"
+    assert talk(request("POST", "/apis/no.such/v1/things", MAP)).status == 404
+    assert talk(request("POST", "/version")).status == 405
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz", "/version", "/readyz/ping"])
