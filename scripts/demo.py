@@ -1,4 +1,4 @@
-"""`make demo`: the main job, told in a terminal. Real kubectl, real pods; below each `$` is what the command printed."""
+"""`make demo`: the main job, told in a terminal. Real kubectl, real pods; below each `$` is what it printed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The demo's program, standard library only: it plays both services, by the paths it is asked for.
 
-    GET /actuator/info                  who answers: {"hostname": …, "app": …}
-    GET /ext-service/user-service/info  asks the user service (USER_SERVICE, host:port) and says who answered there
+GET /actuator/info                  who answers: {"hostname": …, "app": …}
+GET /ext-service/user-service/info  asks the user service (USER_SERVICE, host:port) and says who answered there
 """
 
 import json

@@ -34,6 +34,7 @@ def test_ten_thousand_requests_during_rolling_updates(web):
         while load.total < 10_000 and not load.failed:
             web.kubectl("rollout", "restart", NAME)
             web.kubectl("rollout", "status", NAME, "--timeout=120s")
+            time.sleep(1)  # kubectl restarts a Deployment once a second at most
     assert load.failed == []
     assert load.total >= 10_000
     assert len(load.answered) > 2, "the update must have replaced pods under load"

@@ -27,10 +27,17 @@ def stay(cluster: Cluster) -> int:
     """Follow the pods until Ctrl-C or SIGTERM, then take the cluster down. Exit status 1 when it ended by itself."""
     print("  live      pods as they change; Ctrl-C takes the cluster down\n", flush=True)
     told = asyncio.run(_follow(cluster))
-    print(f"\ntaking cluster {cluster.name} down …" if told else "\nthe supervisor is gone", flush=True)
+    if not told:
+        print("\nthe supervisor is gone", flush=True)
+    leave(cluster)
+    return 0 if told else 1
+
+
+def leave(cluster: Cluster) -> None:
+    """What Ctrl-C does."""
+    print(f"\ntaking cluster {cluster.name} down …", flush=True)
     take_down(cluster)
     kubeconfig.unmerge(cluster.name, kubeconfig.user_config())
-    return 0 if told else 1
 
 
 async def _follow(cluster: Cluster) -> bool:

@@ -32,21 +32,29 @@ def up(
     """Bring a cluster up: API server, nodes, networks, DNS. Pods it had before start again."""
     began = time.monotonic()
     made = prepare(cluster, state_root(state), nodes)
-    pid = running(made)
-    if pid:
+    if pid := running(made):
         print(f"cluster {made.name} is up already (supervisor {pid})")
-    else:
+        return _stay(made, detach=detach, merge=not no_merge)
+    try:
         _start(made)
-    if not no_merge:
-        kubeconfig.merge(made, kubeconfig.user_config())
-    if not pid:
         print(f"cluster {made.name} is ready after {time.monotonic() - began:.2f} s")
-    _introduce(made, merged=not no_merge)
+        return _stay(made, detach=detach, merge=not no_merge)
+    except KeyboardInterrupt:
+        from sampan.cli.live import leave
+
+        leave(made)
+        raise
+
+
+def _stay(cluster: Cluster, *, detach: bool, merge: bool) -> int:
+    if merge:
+        kubeconfig.merge(cluster, kubeconfig.user_config())
+    _introduce(cluster, merged=merge)
     if detach:
         return 0
     from sampan.cli.live import stay
 
-    return stay(made)
+    return stay(cluster)
 
 
 def _start(cluster: Cluster) -> None:
@@ -64,24 +72,16 @@ def _start(cluster: Cluster) -> None:
             cwd="/",
         )
     os.close(write)
-    try:
-        with os.fdopen(read) as reports:
-            for line in reports:
-                report = json.loads(line)
-                if "error" in report:
-                    process.terminate()
-                    process.wait()
-                    raise UserError(report["error"], report["hint"])
-                if report.get("ready"):
-                    return
-                print(f"✔ {report['stage']:<16} {report['ms']:>5} ms", flush=True)
-    except KeyboardInterrupt:
-        from sampan.app.destroy import take_down
-
-        process.terminate()
-        process.wait()
-        take_down(cluster)
-        raise
+    with os.fdopen(read) as reports:
+        for line in reports:
+            report = json.loads(line)
+            if "error" in report:
+                process.terminate()
+                process.wait()
+                raise UserError(report["error"], report["hint"])
+            if report.get("ready"):
+                return
+            print(f"✔ {report['stage']:<16} {report['ms']:>5} ms", flush=True)
     raise SampanError(f"the supervisor ended before the cluster was ready; see {cluster.logs / 'supervisor.log'}")
 
 

@@ -131,7 +131,9 @@ class Zone:
             case (service, namespace, "svc"):
                 return self._service_records((namespace, service), name)
             case (host, service, namespace, "svc") if not host.startswith("_"):
-                found = [Rr(name, "A", TTL, e.ip) for e in self._named_endpoints((namespace, service)) if e.host == host]
+                found = [
+                    Rr(name, "A", TTL, e.ip) for e in self._named_endpoints((namespace, service)) if e.host == host
+                ]
                 return [*dict.fromkeys(found)]
             case (proto, service, namespace, "svc") if proto in ("_tcp", "_udp", "_sctp"):
                 return [None] if (namespace, service) in self._services else []
