@@ -14,7 +14,7 @@ from sampan.api import schema, walkers
 from sampan.api.meta import Obj
 from sampan.api.status import ApiError, bad_request, unsupported_media_type
 from sampan.base.http.types import Request
-from sampan.server.types import Deletion, Options
+from sampan.server.types import SYSTEM, Deletion, Options, User
 from sampan.server.watch import Asked
 
 Query = dict[str, list[str]]
@@ -120,14 +120,14 @@ def integer(query: Query, name: str) -> int | None:
         ) from None
 
 
-def options(query: Query) -> Options:
+def options(query: Query, user: User = SYSTEM) -> Options:
     """dryRun and fieldValidation of a write. Raises ApiError 422 for values that do not exist."""
     dry_run = _dry_run(query.get("dryRun") or [])
     validation = one(query, "fieldValidation")
     if validation and validation not in _VALIDATION:
         listed = ", ".join(f'"{v}"' for v in _VALIDATION)
         raise _invalid_option("fieldValidation", validation, listed)
-    return Options(dry_run=dry_run, validation=validation or "Warn")
+    return Options(dry_run=dry_run, validation=validation or "Warn", user=user)
 
 
 def _dry_run(values: list[str]) -> bool:
@@ -142,7 +142,7 @@ def _invalid_option(name: str, value: str, supported: str) -> ApiError:
     return ApiError(422, "Invalid", f' "" is invalid: {text}')
 
 
-def deletion(query: Query, body: Obj) -> Deletion:
+def deletion(query: Query, body: Obj, user: User = SYSTEM) -> Deletion:
     """DeleteOptions from the body or, without one, from the query. Raises ApiError 400, 422."""
     conditions = body.get("preconditions") or {}
     grace = body.get("gracePeriodSeconds")
@@ -160,6 +160,7 @@ def deletion(query: Query, body: Obj) -> Deletion:
         uid=conditions.get("uid") or "",
         revision=conditions.get("resourceVersion") or "",
         dry_run=_dry_run(body.get("dryRun") or query.get("dryRun") or []),
+        user=user,
     )
 
 

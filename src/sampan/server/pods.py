@@ -41,7 +41,7 @@ async def bind(registry: Registry, namespace: str, name: str, body: Obj, options
     return await registry.modify("pods", name, namespace, change, options, "binding")
 
 
-async def evict(registry: Registry, namespace: str, name: str, body: Obj, dry_run: bool) -> None:
+async def evict(registry: Registry, namespace: str, name: str, body: Obj, options: Options) -> None:
     """Delete the pod, as `kubectl drain` asks. Raises ApiError 404."""
     asked = body.get("deleteOptions") or {}
     conditions = asked.get("preconditions") or {}
@@ -54,6 +54,7 @@ async def evict(registry: Registry, namespace: str, name: str, body: Obj, dry_ru
             propagation=asked.get("propagationPolicy") or "",
             uid=conditions.get("uid") or "",
             revision=conditions.get("resourceVersion") or "",
-            dry_run=dry_run,
+            dry_run=options.dry_run,
+            user=options.user,
         ),
     )

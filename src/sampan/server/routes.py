@@ -77,12 +77,12 @@ class Api:
         verb, plural = request.method, ""
         try:
             user = self._parts.authenticator.user(request)
-            target = self._target(request)
+            target = self._target(request, user)
             if target is None:
                 result: Answer = self._fixed(request, user)
             else:
                 verb, plural = target.verb, target.resource.plural
-                result = await self._resource(request, user, target)
+                result = await self._resource(request, target)
         except ApiError as fault:
             result = answer.error(fault)
         except StoreUnavailable as fault:
@@ -96,9 +96,9 @@ class Api:
 
     # -- resources
 
-    async def _resource(self, request: Request, user: User, target: Target) -> Answer:
+    async def _resource(self, request: Request, target: Target) -> Answer:
         resource = target.resource
-        authz.resource_access(user, target.verb, resource, target.subresource, target.namespace, target.name)
+        authz.resource_access(target.user, target.verb, resource, target.subresource, target.namespace, target.name)
         act = self._action(target)
         result = await act(request, target)
         if isinstance(result, Response):
@@ -120,7 +120,7 @@ class Api:
             raise method_not_allowed()
         return found
 
-    def _target(self, request: Request) -> Target | None:
+    def _target(self, request: Request, user: User) -> Target | None:
         """The resource a path means, None when it means none. Raises ApiError 404, 405."""
         parts = request.path.split("/")
         if len(parts) < 4:
@@ -142,7 +142,7 @@ class Api:
         if resource is None or len(rest) > 3 or (namespace and not resource.namespaced):
             raise not_served()
         name = rest[1] if len(rest) > 1 else ""
-        return _target(request, resource, namespace, name, rest[2] if len(rest) > 2 else "")
+        return _target(request, user, resource, namespace, name, rest[2] if len(rest) > 2 else "")
 
     # -- everything else
 
@@ -185,7 +185,7 @@ def _review(request: Request, user: User, path: str) -> Response:
     return answer.json(201, {**body, "status": ask(user, body)})
 
 
-def _target(request: Request, resource: Resource, namespace: str, name: str, subresource: str) -> Target:
+def _target(request: Request, user: User, resource: Resource, namespace: str, name: str, subresource: str) -> Target:
     verb = _VERBS.get((request.method, bool(name)))
     if verb is None or (verb == "create" and name and not subresource):
         raise method_not_allowed()
@@ -194,7 +194,7 @@ def _target(request: Request, resource: Resource, namespace: str, name: str, sub
         verb = "watch"
     if resource.namespaced and not namespace and (name or verb == "create"):
         raise method_not_allowed() if verb == "create" else not_served()
-    return Target(resource, verb, namespace, name, subresource, query)
+    return Target(resource, verb, namespace, name, subresource, query, user)
 
 
 def _watching(query: dict[str, list[str]]) -> bool:

@@ -35,17 +35,34 @@ class User:
     name: str
     groups: tuple[str, ...] = ()
     uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def info(self) -> Obj:
+        """As UserInfo in JSON."""
+        found: Obj = {"username": self.name}
+        if self.uid:
+            found["uid"] = self.uid
+        if self.groups:
+            found["groups"] = list(self.groups)
+        if self.extra:
+            found["extra"] = {key: list(values) for key, values in self.extra}
+        return found
+
+
+# Who writes from inside the server: bootstrap, controllers.
+SYSTEM = User("system:apiserver", ("system:masters", "system:authenticated"))
 
 
 @dataclass(slots=True)
 class Options:
     """How to write. `validation` is Strict, Warn or Ignore for input from outside, "" for trusted callers.
 
-    `warnings` collects the texts for `Warning:` headers.
+    `warnings` collects the texts for `Warning:` headers. `user` is who asked.
     """
 
     dry_run: bool = False
     validation: str = ""
+    user: User = SYSTEM
     warnings: list[str] = field(default_factory=list)
 
 
@@ -58,6 +75,7 @@ class Deletion:
     uid: str = ""
     revision: str = ""
     dry_run: bool = False
+    user: User = SYSTEM
 
 
 @dataclass(frozen=True, slots=True)

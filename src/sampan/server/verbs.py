@@ -14,7 +14,7 @@ from sampan.server import answer, negotiate, pods, scaling
 from sampan.server.agents import Agents
 from sampan.server.negotiate import PLAIN, Query
 from sampan.server.registry import Registry
-from sampan.server.types import Deleted, Held, Listing, Options
+from sampan.server.types import Deleted, Held, Listing, Options, User
 
 Answer = Response | Stream | Upgrade
 Action = Callable[[Request, "Target"], Awaitable[Answer]]
@@ -36,6 +36,7 @@ class Target:
     name: str
     subresource: str
     query: Query
+    user: User
 
 
 class Verbs:
@@ -107,13 +108,13 @@ class Verbs:
     # -- writes
 
     async def _create(self, request: Request, target: Target) -> Response:
-        options = negotiate.options(target.query)
+        options = negotiate.options(target.query, target.user)
         obj = self._decode(request, target.resource, options)
         held = await self.registry.create(target.resource.id, obj, target.namespace, options)
         return answer.warn(self._one(request, target, held, 201), options.warnings)
 
     async def _update(self, request: Request, target: Target) -> Response:
-        options = negotiate.options(target.query)
+        options = negotiate.options(target.query, target.user)
         obj = self._decode(request, target.resource, options)
         held = await self.registry.update(
             target.resource.id, obj, target.namespace, target.name, options, target.subresource
@@ -121,7 +122,7 @@ class Verbs:
         return answer.warn(self._one(request, target, held), options.warnings)
 
     async def _patch(self, request: Request, target: Target) -> Response:
-        options = negotiate.options(target.query)
+        options = negotiate.options(target.query, target.user)
         held = await self.registry.patch(
             target.resource.id,
             target.name,
@@ -134,13 +135,13 @@ class Verbs:
         return answer.warn(self._one(request, target, held), options.warnings)
 
     async def _delete(self, request: Request, target: Target) -> Response:
-        asked = negotiate.deletion(target.query, negotiate.parse_body(request, negotiate.DELETE_OPTIONS))
+        asked = negotiate.deletion(target.query, negotiate.parse_body(request, negotiate.DELETE_OPTIONS), target.user)
         done = await self.registry.delete(target.resource.id, target.name, target.namespace, asked)
         status = 202 if not done.gone and asked.propagation == "Foreground" else 200
         return self._deleted(request, target, done, status)
 
     async def _delete_collection(self, request: Request, target: Target) -> Response:
-        asked = negotiate.deletion(target.query, negotiate.parse_body(request, negotiate.DELETE_OPTIONS))
+        asked = negotiate.deletion(target.query, negotiate.parse_body(request, negotiate.DELETE_OPTIONS), target.user)
         items = await self.registry.delete_collection(
             target.resource.id,
             target.namespace,
@@ -158,13 +159,13 @@ class Verbs:
         return answer.json(200, scale.to_scale(held.obj))
 
     async def _update_scale(self, request: Request, target: Target) -> Response:
-        options = negotiate.options(target.query)
+        options = negotiate.options(target.query, target.user)
         body = self._decode(request, scaling.SCALE, options)
         held = await scaling.replace(self.registry, target.resource, target.namespace, target.name, body, options)
         return answer.json(200, scale.to_scale(held.obj))
 
     async def _patch_scale(self, request: Request, target: Target) -> Response:
-        options = negotiate.options(target.query)
+        options = negotiate.options(target.query, target.user)
         kind = _patch_type(request)
         held = await scaling.patch(
             self.registry, target.resource, target.namespace, target.name, request.body, kind, options
@@ -172,15 +173,15 @@ class Verbs:
         return answer.json(200, scale.to_scale(held.obj))
 
     async def _bind(self, request: Request, target: Target) -> Response:
-        options = negotiate.options(target.query)
+        options = negotiate.options(target.query, target.user)
         body = negotiate.parse_body(request, negotiate.BINDING)
         await pods.bind(self.registry, target.namespace, target.name, body, options)
         return answer.success(201, "", "")
 
     async def _evict(self, request: Request, target: Target) -> Response:
-        options = negotiate.options(target.query)
+        options = negotiate.options(target.query, target.user)
         body = negotiate.parse_body(request, negotiate.EVICTION)
-        await pods.evict(self.registry, target.namespace, target.name, body, options.dry_run)
+        await pods.evict(self.registry, target.namespace, target.name, body, options)
         return answer.success(201, "", "")
 
     async def _log(self, request: Request, target: Target) -> Answer:
