@@ -25,13 +25,23 @@ def bound(kind, port=0):
     return sock
 
 
+def both_bound():
+    """UDP and TCP sockets on one port that is free for both."""
+    while True:
+        udp = bound(socket.SOCK_DGRAM)
+        try:
+            return udp, bound(socket.SOCK_STREAM, udp.getsockname()[1])
+        except OSError:
+            udp.close()
+
+
 @contextlib.asynccontextmanager
 async def serving(*plugins, version=lambda: 0):
     """A server on loopback; yields its port."""
-    udp = bound(socket.SOCK_DGRAM)
+    udp, tcp = both_bound()
     port = udp.getsockname()[1]
     server = Server(Resolver(plugins, version))
-    await server.serve(udp, bound(socket.SOCK_STREAM, port))
+    await server.serve(udp, tcp)
     try:
         yield port
     finally:
