@@ -1,6 +1,7 @@
 """The kubelet's HTTP endpoints, which the API server calls and forwards connections to.
 
-GET /healthz, GET /pods, GET /containerLogs/NS/POD/CONTAINER, and WebSockets on /exec/… and /attach/….
+GET /healthz, GET /pods, GET /containerLogs/NS/POD/CONTAINER, and upgrades to SPDY/3.1 or WebSocket on
+/exec/NS/POD/CONTAINER, /attach/NS/POD/CONTAINER and /portForward/NS/POD.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from sampan.api import meta
 from sampan.api.meta import Key, Obj
 from sampan.api.status import ApiError, bad_request, not_found
 from sampan.base.clock import Clock
-from sampan.base.http.types import Request, Response, Stream, Upgrade
-from sampan.base.http.websocket import BadHandshake, WebSocket, accept
+from sampan.base.http.types import Raw, Request, Response, Stream, Upgrade
+from sampan.base.http.websocket import BadHandshake, WebSocket
+from sampan.node import channels, spdy_streams
 from sampan.node.container import log_path
 from sampan.node.logs import LogOptions, read_log
 from sampan.node.pod import containers, latest
 from sampan.node.runtime.types import ContainerState, Process, Runtime
-from sampan.node.streams import PROTOCOLS, Wanted, serve
+from sampan.node.streams import Wanted, serve
+from sampan.node.upgrades import upgrade
 
 
 class Pods(Protocol):
@@ -128,10 +131,19 @@ class Endpoints:
 
 
 def _session(request: Request, wanted: Wanted, begin: Callable[[], Awaitable[Process]]) -> Upgrade:
-    async def run(socket: WebSocket) -> None:
-        await serve(socket, wanted, begin)
+    async def over_spdy(raw: Raw, protocol: str) -> None:
+        await serve(spdy_streams.SpdyStreams(raw, protocol, _wanted(request)), wanted, begin)
 
-    return accept(request, PROTOCOLS, run)
+    async def over_websocket(socket: WebSocket) -> None:
+        await serve(channels.WebSocketChannels(socket, _wanted(request)), wanted, begin)
+
+    return upgrade(
+        request,
+        spdy=spdy_streams.PROTOCOLS,
+        run_spdy=over_spdy,
+        websocket=channels.PROTOCOLS,
+        run_websocket=over_websocket,
+    )
 
 
 def _wanted(request: Request) -> Wanted:

@@ -1,8 +1,7 @@
-"""exec and attach over WebSocket: channels v4.channel.k8s.io and v5.channel.k8s.io.
+"""exec and attach: one session between a client and a process, whatever the wire between them is.
 
-A message's first byte is its channel: 0 stdin, 1 stdout, 2 stderr, 3 the Status that ends the session, 4 the
-terminal's size; in v5 255 closes the channel named by the next byte.
-Source: https://github.com/kubernetes/enhancements/tree/master/keps/sig-api-machinery/4006-transition-spdy-to-websockets
+The wires are `channels.WebSocketChannels` and `spdy_streams.SpdyStreams`; both number the streams as the WebSocket
+protocol does. Source: k8s.io/kubelet/pkg/cri/streaming/remotecommand
 """
 
 from __future__ import annotations
@@ -18,17 +17,7 @@ from sampan.api.meta import Obj
 from sampan.base.errors import SampanError
 from sampan.node.runtime.types import Process
 
-PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
-
-
-class Socket(Protocol):
-    """The part of base.http's WebSocket that is used."""
-
-    protocol: str
-
-    async def receive(self) -> bytes | str | None: ...
-    async def send(self, data: bytes) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -43,50 +32,70 @@ class Wanted:
     code: bool = True
 
 
-async def serve(socket: Socket, wanted: Wanted, begin: Callable[[], Awaitable[Process]]) -> None:
+class Client(Protocol):
+    """The other end of a session."""
+
+    async def open(self) -> None:
+        """Return once its streams stand. Raises ConnectionError when it left before that."""
+        ...
+
+    async def receive(self) -> tuple[int, bytes] | None:
+        """(STDIN, data), (RESIZE, JSON) or (CLOSE, b"") at the end of its input; None when it has left."""
+        ...
+
+    async def send(self, channel: int, data: bytes) -> None:
+        """STDOUT or STDERR. Waits while the client reads too slowly."""
+        ...
+
+    async def finish(self, status: Obj) -> None:
+        """The Status that ends the session."""
+        ...
+
+
+async def serve(client: Client, wanted: Wanted, begin: Callable[[], Awaitable[Process]]) -> None:
     """Run one session: `begin` starts or attaches the process. Ends when it has ended or the client has left."""
+    await client.open()
     try:
         process = await begin()
     except SampanError as error:
-        await socket.send(bytes([ERROR]) + orjson.dumps(_failure("InternalError", str(error), code=500)))
+        await client.finish(_failure("InternalError", str(error), code=500))
         return
-    # An empty message tells the client that the streams stand.
-    await socket.send(bytes([STDOUT if wanted.stdout else ERROR]))
-    incoming = asyncio.ensure_future(_incoming(socket, wanted, process))
-    outgoing = asyncio.ensure_future(_outgoing(socket, wanted, process))
+    incoming = asyncio.ensure_future(_incoming(client, wanted, process))
+    outgoing = asyncio.ensure_future(_outgoing(client, wanted, process))
     try:
         await asyncio.wait((incoming, outgoing), return_when=asyncio.FIRST_COMPLETED)
+        ended = outgoing.done() and not outgoing.exception()
     finally:
         for task in (incoming, outgoing):
             task.cancel()
         await asyncio.gather(incoming, outgoing, return_exceptions=True)
         await process.close()
+    if ended:
+        await client.finish(exit_status(outgoing.result() if wanted.code else 0))
 
 
-async def _incoming(socket: Socket, wanted: Wanted, process: Process) -> None:
+async def _incoming(client: Client, wanted: Wanted, process: Process) -> None:
     """Until the client leaves."""
-    while (message := await socket.receive()) is not None:
-        data = message.encode() if isinstance(message, str) else message
-        channel, content = data[:1], data[1:]
+    while (message := await client.receive()) is not None:
+        channel, content = message
         try:
-            if channel == bytes([STDIN]) and wanted.stdin and content:
+            if channel == STDIN and wanted.stdin and content:
                 await process.write(content)
-            elif channel == bytes([RESIZE]):
+            elif channel == RESIZE:
                 _resize(process, content)
-            elif channel == bytes([CLOSE]) and content[:1] == bytes([STDIN]) and socket.protocol == PROTOCOLS[0]:
+            elif channel == CLOSE and wanted.stdin:
                 await process.close_stdin()
         except BrokenPipeError:
             continue  # nobody reads its input any more; its output goes on
 
 
-async def _outgoing(socket: Socket, wanted: Wanted, process: Process) -> None:
-    """Until the process has ended and its Status is sent."""
+async def _outgoing(client: Client, wanted: Wanted, process: Process) -> int:
+    """Until the process has ended; its exit code."""
     shown = {STDOUT: wanted.stdout, STDERR: wanted.stderr and not wanted.tty}
     async for stream, data in process.output():
         if shown[stream]:
-            await socket.send(bytes([stream]) + data)
-    code = await process.wait()
-    await socket.send(bytes([ERROR]) + orjson.dumps(exit_status(code if wanted.code else 0)))
+            await client.send(stream, data)
+    return await process.wait()
 
 
 def _resize(process: Process, content: bytes) -> None:

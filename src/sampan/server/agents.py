@@ -157,16 +157,18 @@ async def _chunks(answer: StreamResponse) -> AsyncIterator[bytes]:
 
 
 async def splice(near: Raw, far: Raw) -> None:
-    """Bytes both ways until either side ends; what it sent last is still delivered."""
-    copies = [asyncio.create_task(_copy(near, far)), asyncio.create_task(_copy(far, near))]
+    """Bytes both ways until the near side leaves or the far side ends; what that sent last is still delivered."""
+    up, down = asyncio.create_task(_copy(near, far)), asyncio.create_task(_copy(far, near))
     try:
-        await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
+        if not down.done() and up.exception() is not None:  # the far side takes no more, but has not said all
+            await down
     finally:
-        for task in copies:
+        for task in (up, down):
             task.cancel()
         near.close()
         far.close()
-        await asyncio.gather(*copies, return_exceptions=True)
+        await asyncio.gather(up, down, return_exceptions=True)
 
 
 async def _copy(source: Raw, sink: Raw) -> None:
