@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import select
 import socket
 import ssl
 import time
@@ -67,9 +68,7 @@ def measure() -> list[Row]:
 def _latencies(api: Api, names: Iterator[str], ip: str) -> Iterator[float]:
     for _ in range(RUNS):
         began = time.monotonic()
-        virtual = _write(api, next(names), ip)
-        while not _connects(virtual):
-            pass
+        _await_connection(_write(api, next(names), ip))
         yield (time.monotonic() - began) * 1000
         time.sleep(0.3)
 
@@ -90,12 +89,21 @@ def _write(api: Api, name: str, ip: str) -> str:
     return str(service["spec"]["clusterIP"])
 
 
-def _connects(ip: str) -> bool:
-    with socket.socket() as sock:
-        sock.settimeout(0.05)
-        try:
-            sock.connect((ip, 80))
-        except OSError:
-            time.sleep(0.0005)
-            return False
-    return True
+def _await_connection(ip: str) -> None:
+    """Start a connection every millisecond until one is established: a first packet that came too early is dropped, and
+    TCP would send it again only much later."""
+    poll, sockets = select.poll(), []
+    try:
+        while True:
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex((ip, 80))
+            sockets.append(sock)
+            poll.register(sock, select.POLLOUT)
+            for fd, event in poll.poll(1):
+                if event == select.POLLOUT:
+                    return
+                poll.unregister(fd)  # refused: the Service has no endpoint yet
+    finally:
+        for sock in sockets:
+            sock.close()
