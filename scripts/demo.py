@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import collections
-import json
 import os
 import shlex
 import subprocess
 import sys
-import threading
 import time
-import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/support"))
+from e2e import Load, answered_by  # noqa: E402
+
 SAMPAN = str(ROOT / ".venv/bin/sampan")
 EXAMPLE = ROOT / "examples/cloud-user"
 CLUSTER = "demo"
@@ -42,16 +42,6 @@ def quiet(command: str) -> str:
     return subprocess.run(shlex.split(command), capture_output=True, text=True, cwd=ROOT, check=False).stdout.strip()
 
 
-def answer(url: str) -> dict[str, str]:
-    with urllib.request.urlopen(url, timeout=5) as response:
-        return json.load(response)
-
-
-def counted(url: str, requests: int) -> collections.Counter[str]:
-    """Who answered how often."""
-    return collections.Counter(answer(url)["hostname"] for _ in range(requests))
-
-
 def show(counts: collections.Counter[str]) -> None:
     for name, count in sorted(counts.items()):
         print(f"  {name}  {paint('32', '█' * (count // 2))} {count}")
@@ -64,34 +54,6 @@ def settle(selector: str, count: int) -> None:
         if time.monotonic() > deadline:
             sys.exit(f"error: pods of {selector} did not settle at {count}\nhint:  kubectl get pods -l {selector}")
         time.sleep(0.2)
-
-
-class Load:
-    """Requests without pause from a few threads; counts answers and failures."""
-
-    def __init__(self, url: str, threads: int = 4) -> None:
-        self.answered: collections.Counter[str] = collections.Counter()
-        self.failed: list[str] = []
-        self._url = url
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.answered[answer(self._url)["hostname"]] += 1
-            except (OSError, ValueError) as error:
-                self.failed.append(str(error))
 
 
 def main() -> None:
@@ -116,7 +78,7 @@ def main() -> None:
     url = f"http://{ip}:8080/actuator/info"
     say(f"The ClusterIP {ip} is a real virtual IP, reachable from this machine too. 60 calls, answered by:")
     run(f"curl -s {url}")
-    show(counted(url, 60))
+    show(answered_by(url, 60))
 
     client = quiet("kubectl get pods -l app=bq-api-service -o jsonpath={.items[0].metadata.name}")
     say("Names resolve inside a pod.")
@@ -133,7 +95,7 @@ def main() -> None:
     say("Scale from 2 to 4: the new pods take traffic.")
     run("kubectl scale deployment deployment-cloud-user --replicas 4")
     run("kubectl rollout status deployment deployment-cloud-user --timeout 60s")
-    show(counted(url, 120))
+    show(answered_by(url, 120))
 
     say("A rolling restart under load, with no preStop hook and no sleep anywhere.")
     with Load(url) as load:
@@ -141,7 +103,7 @@ def main() -> None:
         run("kubectl rollout restart deployment deployment-cloud-user")
         run("kubectl rollout status deployment deployment-cloud-user --timeout 120s")
         time.sleep(0.5)
-    total = sum(load.answered.values())
+    total = load.total
     verdict = paint("1;32" if not load.failed else "1;31", f"{len(load.failed)} failed")
     print(f"  {total} requests answered by {len(load.answered)} pods, {verdict}")
     for reason, count in collections.Counter(load.failed).most_common(3):

@@ -6,12 +6,13 @@ import argparse
 import asyncio
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from sampan.app.config import load_or_fail
 from sampan.base import log
+from sampan.base.errors import SampanError
 
 
 class Process(Protocol):
@@ -60,17 +61,21 @@ def _serve(given: argparse.Namespace) -> int:
 
     import uvloop
 
-    uvloop.run(_until_told(process, notify_ready))
+    try:
+        uvloop.run(_until_told(process, notify_ready))
+    except SampanError as error:
+        log.get("run").error("%s", error)
+        return 1
     return 0
 
 
-async def _until_told(process: Process, ready: object) -> None:
+async def _until_told(process: Process, ready: Callable[[], None]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await process.start()
+    ready()
     try:
-        await process.start()
-        ready()  # type: ignore[operator]
         await stop.wait()
     finally:
         await process.close()
