@@ -11,10 +11,12 @@ COUNT = itertools.count()
 @pytest.fixture(scope="session")
 def shared():
     cluster = Cluster("e2e", nodes=2)
-    cluster.register()
-    cluster.up()
-    yield cluster
-    cluster.remove()
+    try:
+        cluster.register()
+        cluster.up()
+        yield cluster
+    finally:
+        cluster.remove()
 
 
 @pytest.fixture
@@ -33,7 +35,9 @@ def cluster(shared):
 def own_cluster(request):
     """A cluster the test may break; `request.param` nodes, else one."""
     cluster = Cluster("own", nodes=getattr(request, "param", 1))
-    cluster.register()
-    cluster.up()
-    yield cluster
-    cluster.remove()
+    try:
+        cluster.register()
+        cluster.up()
+        yield cluster
+    finally:
+        cluster.remove()

@@ -35,10 +35,17 @@ def up(
     if pid := running(made):
         print(f"cluster {made.name} is up already (supervisor {pid})")
         return _stay(made, detach=detach, merge=not no_merge)
+    fresh = not made.run.exists()
     try:
         _start(made)
         print(f"cluster {made.name} is ready after {time.monotonic() - began:.2f} s")
         return _stay(made, detach=detach, merge=not no_merge)
+    except SampanError:
+        if fresh:  # nothing of it ran before: what was begun is taken back
+            from sampan.app.destroy import take_down
+
+            take_down(made)
+        raise
     except KeyboardInterrupt:
         from sampan.cli.live import leave
 

@@ -93,7 +93,7 @@ def choose_plan(cluster: str, nodes: Iterable[str], taken: Collection[int] = (),
 
     `run` is the directory above the cluster's own. Raises UserError.
     """
-    return NetworkPlan(cluster, free_index(local_networks(), taken), tuple(nodes), run / cluster)
+    return NetworkPlan(cluster, free_index(local_networks(), {*taken, *_linked()}), tuple(nodes), run / cluster)
 
 
 def free_index(routes: Iterable[IPv4Network], taken: Collection[int] = ()) -> int:
@@ -108,6 +108,11 @@ def free_index(routes: Iterable[IPv4Network], taken: Collection[int] = ()) -> in
         "no free networks for a cluster: routes of this machine overlap all of 10.96-10.244.0.0/16 or 172.30.0.0/16",
         "ip route show table all",
     )
+
+
+def _linked() -> set[int]:
+    """Indexes whose link exists, be it of a cluster of another state directory or left over: it may have no route."""
+    return {index for index in INDEXES if Path(f"/sys/class/net/sp{index}-lan").exists()}
 
 
 def local_networks() -> list[IPv4Network]:
