@@ -146,6 +146,9 @@ class FakeRuntime:
         self._call("attach", pod_uid, name)
         return self.answers.get(("attach",)) or FakeProcess()
 
+    def network(self, uid: str) -> Path:
+        return Path("/proc/self/ns/net")
+
     def pod_dir(self, uid: str) -> Path:
         return self.directory / "pods" / uid
 

@@ -17,8 +17,8 @@ from sampan.api.meta import Key, Obj
 from sampan.api.status import ApiError, bad_request, not_found
 from sampan.base.clock import Clock
 from sampan.base.http.types import Raw, Request, Response, Stream, Upgrade
-from sampan.base.http.websocket import BadHandshake, WebSocket
-from sampan.node import channels, spdy_streams
+from sampan.base.http.websocket import BadHandshake, WebSocket, offered
+from sampan.node import channels, portforward, spdy_streams
 from sampan.node.container import log_path
 from sampan.node.logs import LogOptions, read_log
 from sampan.node.pod import containers, latest
@@ -43,24 +43,28 @@ class Endpoints:
         self._clock = clock
 
     async def handle(self, request: Request) -> Response | Stream | Upgrade:
-        match request.path.strip("/").split("/"):
+        try:
+            return self._route(request, request.path.strip("/").split("/"))
+        except BadHandshake as error:
+            return _text(400, str(error))
+        except ApiError as error:  # as the kubelet: the bare text, the API server makes a Status of it
+            return _text(error.code, error.message)
+
+    def _route(self, request: Request, parts: list[str]) -> Response | Stream | Upgrade:
+        match parts:
             case ["healthz"]:
                 return _text(200, "ok")
             case ["pods"]:
                 pods = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._pods.all()}
                 return Response(200, orjson.dumps(pods), [("content-type", "application/json")])
-            case [verb, namespace, pod, container]:
-                try:
-                    if verb == "containerLogs":
-                        return self._logs(request, self._pod(namespace, pod), container)
-                    if verb == "exec":
-                        return self._exec(request, self._pod(namespace, pod), container)
-                    if verb == "attach":
-                        return self._attach(request, self._pod(namespace, pod), container)
-                except BadHandshake as error:
-                    return _text(400, str(error))
-                except ApiError as error:  # as the kubelet: the bare text, the API server makes a Status of it
-                    return _text(error.code, error.message)
+            case ["containerLogs", namespace, pod, container]:
+                return self._logs(request, self._pod(namespace, pod), container)
+            case ["exec", namespace, pod, container]:
+                return self._exec(request, self._pod(namespace, pod), container)
+            case ["attach", namespace, pod, container]:
+                return self._attach(request, self._pod(namespace, pod), container)
+            case ["portForward", namespace, pod]:
+                return self._port_forward(request, self._pod(namespace, pod))
         return _text(404, "404 page not found")
 
     def _pod(self, namespace: str, name: str) -> Obj:
@@ -121,6 +125,33 @@ class Endpoints:
             return await self._runtime.attach(uid, container, stdin=wanted.stdin)
 
         return _session(request, wanted, begin)
+
+    # -- port-forward -----------------------------------------------------------------------------------------------
+
+    def _port_forward(self, request: Request, pod: Obj) -> Upgrade:
+        uid = meta.uid(pod)
+        if uid not in self._runtime.sandboxes():
+            raise ApiError(500, "InternalError", f"pod {meta.name(pod)} is not running: it has no network yet")
+        dial = portforward.dialer(self._runtime.network(uid), uid)
+
+        async def over_spdy(raw: Raw, _protocol: str) -> None:
+            await portforward.SpdyForwards(raw, dial).run()
+
+        async def over_websocket(socket: WebSocket) -> None:
+            if socket.protocol == portforward.TUNNEL_PROTOCOL:
+                await portforward.SpdyForwards(portforward.Tunnel(socket), dial).run()
+            else:
+                await portforward.ChannelForwards(socket, portforward.ports(request.query.get("ports", [])), dial).run()
+
+        if request.upgrade == "websocket" and portforward.TUNNEL_PROTOCOL not in offered(request):
+            portforward.ports(request.query.get("ports", []))  # refuse now what could not be said later
+        return upgrade(
+            request,
+            spdy=(portforward.SPDY_PROTOCOL,),
+            run_spdy=over_spdy,
+            websocket=(portforward.TUNNEL_PROTOCOL, portforward.CHANNEL_PROTOCOL),
+            run_websocket=over_websocket,
+        )
 
     def _running(self, pod: Obj, container: str) -> ContainerState:
         state = latest(self._runtime.containers(meta.uid(pod))).get(container)

@@ -1,4 +1,4 @@
-"""The pod's subresources that talk to its node: log, exec, attach. They are forwarded to the node's agent.
+"""The pod's subresources that talk to its node: log, exec, attach, portforward. The node's agent answers them.
 
 The agent speaks the kubelet's own API (paths and parameters of kubernetes/pkg/kubelet/server) on a Unix socket; how the
 query is translated: kubernetes/pkg/registry/core/pod/strategy.go (LogLocation, streamLocation).
@@ -54,14 +54,23 @@ class Agents:
         return Stream(200, _chunks(answer), [("content-type", "text/plain")])
 
     async def stream(self, request: Request, kind: str, pod: Obj, query: Query) -> Upgrade:
-        """exec and attach: the upgrade goes through to the agent, then bytes both ways."""
+        """exec and attach. Raises ApiError."""
         container = choose_container(pod, one(query, "container"))
-        node = pod["spec"].get("nodeName")
-        if not node:
-            raise bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
+        node = _node(pod)
         if not request.upgrade:
             raise bad_request("Upgrade request required")
-        target = _target(kind, pod, container, stream_parameters(kind, query))
+        return await self._upgrade(request, node, _target(kind, pod, container, stream_parameters(kind, query)))
+
+    async def port_forward(self, request: Request, pod: Obj, query: Query) -> Upgrade:
+        """Raises ApiError."""
+        node = _node(pod)
+        if not request.upgrade:
+            raise bad_request("Upgrade request required")
+        ports = [("ports", value) for value in query.get("ports") or ()]
+        return await self._upgrade(request, node, _target("portForward", pod, "", ports))
+
+    async def _upgrade(self, request: Request, node: str, target: str) -> Upgrade:
+        """The upgrade goes through to the agent, then bytes both ways."""
         headers = [(k, v) for k, v in request.headers.items() if k in _FORWARDED or k.startswith("sec-websocket-")]
         try:
             upgraded = await self._client(node).upgrade(request.method, target, headers)
@@ -140,9 +149,18 @@ def stream_parameters(kind: str, query: Query) -> list[tuple[str, str]]:
     return [("command", word) for word in commands] + streams
 
 
+def _node(pod: Obj) -> str:
+    """Where it runs. Raises ApiError 400."""
+    node = pod["spec"].get("nodeName")
+    if not node:
+        raise bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
+    return str(node)
+
+
 def _target(kind: str, pod: Obj, container: str, parameters: list[tuple[str, str]]) -> str:
     metadata = pod["metadata"]
-    path = "/".join(quote(part, safe="") for part in (kind, metadata["namespace"], metadata["name"], container))
+    parts = (kind, metadata["namespace"], metadata["name"], *((container,) if container else ()))
+    path = "/".join(quote(part, safe="") for part in parts)
     return f"/{path}?{urlencode(parameters)}" if parameters else f"/{path}"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sampan.api import scale, schema
 from sampan.api.meta import Obj
 from sampan.api.scheme import Resource
-from sampan.api.status import ApiError, bad_request, unsupported_media_type
+from sampan.api.status import bad_request, unsupported_media_type
 from sampan.base.http.types import Request, Response, Stream, Upgrade
 from sampan.server import answer, negotiate, pods, scaling
 from sampan.server.agents import Agents
@@ -194,10 +194,7 @@ class Verbs:
 
     async def _port_forward(self, request: Request, target: Target) -> Answer:
         pod = self.registry.get("pods", target.name, target.namespace).obj
-        ip = (pod.get("status") or {}).get("podIP", "POD-IP")
-        raise ApiError(
-            501, "NotImplemented", f"port-forward is not supported yet; this machine reaches the pod at {ip} directly"
-        )
+        return await self._agents.port_forward(request, pod, target.query)
 
     # -- helpers
 

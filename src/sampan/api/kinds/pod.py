@@ -55,7 +55,7 @@ RESOURCE = Resource(
     singular="pod",
     short=("po",),
     categories=("all",),
-    subresources=("attach", "binding", "eviction", "exec", "log", "status"),
+    subresources=("attach", "binding", "eviction", "exec", "log", "portforward", "status"),
     fields={
         "spec.nodeName": pods.node_name,
         "spec.restartPolicy": _spec_field("restartPolicy"),

@@ -95,6 +95,9 @@ class LinuxRuntime:
         """What a container has used of cpu, and uses of memory."""
         return self._cgroups.usage(f"{pod_uid}/{name}.{attempt}")
 
+    def network(self, uid: str) -> Path:
+        return self._paths.pin(uid, "net")
+
     def pod_dir(self, uid: str) -> Path:
         return self._paths.pod(uid)
 
