@@ -9,7 +9,7 @@ from e2e import APP, SAMPAN, command
 
 def test_status_names_what_runs(shared):
     shown = shared.sampan("status", "--cluster", shared.name)
-    assert re.search(r"^cluster +e2e: up \(supervisor \d+\)$", shown, re.MULTILINE)
+    assert re.search(rf"^cluster +{shared.name}: up \(supervisor \d+\)$", shown, re.MULTILINE)
     assert len(re.findall(r"^node +node-\d  Ready  172\.30\.", shown, re.MULTILINE)) == 2
     assert shared.sampan("kubeconfig", "--cluster", shared.name).strip() == str(shared.directory / "kubeconfig")
     assert (shared.directory / "kubeconfig").stat().st_mode & 0o777 == 0o600
@@ -81,11 +81,12 @@ def test_up_merges_its_context_and_down_takes_it_out_again(own_cluster, tmp_path
         yaml.safe_dump({"clusters": [], "contexts": [{"name": "other", "context": {}}], "current-context": "other"})
     )
     env = os.environ | {"KUBECONFIG": str(mine)}
+    context = f"sampan-{own_cluster.name}"
     where = ("--cluster", own_cluster.name, "--state", str(own_cluster.state))
     assert command(*SAMPAN, "up", "-d", *where, env=env).code == 0
-    assert "node-0" in command("kubectl", "--context", "sampan-own", "get", "nodes", env=env)
+    assert "node-0" in command("kubectl", "--context", context, "get", "nodes", env=env)
     merged = yaml.safe_load(mine.read_text())
-    assert [c["name"] for c in merged["contexts"]] == ["other", "sampan-own"]
+    assert [c["name"] for c in merged["contexts"]] == ["other", context]
     assert mine.stat().st_mode & 0o777 == 0o600
     assert command(*SAMPAN, "down", *where, env=env).code == 0
     left = yaml.safe_load(mine.read_text())

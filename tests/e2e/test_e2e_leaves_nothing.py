@@ -94,7 +94,7 @@ def test_two_clusters_side_by_side_choose_free_networks(fresh):
             cluster.kubectl("apply", "-f", str(APP / "bq-api-service.yaml"))
             cluster.kubectl("rollout", "status", "deployment/deployment-bq-api-service", "--timeout=60s")
         ips = {c.name: c.jsonpath("{.spec.clusterIP}", "svc", "clusterip-bq-api-service") for c in (first, second)}
-        assert ips["trace"].rsplit(".", 2)[0] != ips["trace2"].rsplit(".", 2)[0]
+        assert ips[first.name].rsplit(".", 2)[0] != ips[second.name].rsplit(".", 2)[0]
         for ip in ips.values():
             assert "bq-api-service" in command("curl", "-s", "--max-time", "5", f"http://{ip}:8080/actuator/info")
     finally:

@@ -38,7 +38,7 @@ class Cluster:
     """One cluster with a state directory of its own, below a path that pods' users may enter."""
 
     def __init__(self, name: str, nodes: int = 1) -> None:
-        self.name = name
+        self.name = f"{name}-{os.getpid()}"  # several test runs may share this machine
         self.nodes = nodes
         self.state = Path(tempfile.mkdtemp(prefix="sampan-test-", dir="/var/tmp"))
         self.state.chmod(0o755)
