@@ -111,7 +111,7 @@ def _closure(resources: Iterable[Resource]) -> list[str]:
     known = definitions.load()
     todo = list(_ALWAYS)
     for resource in resources:
-        todo += [resource.definition, f"{resource.definition}List"]
+        todo += [resource.definition, f"{resource.definition}List"] if resource.stored else [resource.definition]
         todo += [_SCALE] if "scale" in resource.subresources else []
         todo += [_EVICTION] if "eviction" in resource.subresources else []
     found: set[str] = set()
@@ -175,6 +175,10 @@ def _paths(resources: Iterable[Resource], operation: Any) -> Iterator[tuple[str,
     for resource in resources:
         base = f"/{root(resource)}"
         home = f"{base}/namespaces/{{namespace}}" if resource.namespaced else base
+        if not resource.stored:
+            post = {"post": _COLLECTION["post"]}
+            yield f"{home}/{resource.plural}", _methods(resource, "", post, operation, resource.namespaced)
+            continue
         if resource.namespaced:
             yield f"{base}/{resource.plural}", _methods(resource, "", {"get": _COLLECTION["get"]}, operation)
         yield f"{home}/{resource.plural}", _methods(resource, "", _COLLECTION, operation, resource.namespaced)

@@ -43,6 +43,9 @@ class Strategy:
     warnings: Callable[[Obj], list[str]] = lambda obj: []
 
 
+VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
 @dataclass(frozen=True)
 class Resource:
     """One row of the scheme.
@@ -64,6 +67,12 @@ class Resource:
     subresources: tuple[str, ...] = ()
     fields: Mapping[str, Callable[[Obj], str]] = field(default_factory=dict)
     generation: bool = False
+    # Questions (SubjectAccessReview, …) are only created: answered at once and never stored.
+    verbs: tuple[str, ...] = VERBS
+
+    @property
+    def stored(self) -> bool:
+        return "list" in self.verbs
 
     @property
     def api_version(self) -> str:

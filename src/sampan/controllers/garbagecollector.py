@@ -24,7 +24,7 @@ Watch = Callable[[Obj, Mapping[str, Cache]], Iterable[Key]]
 
 def controller(scheme: Scheme) -> Controller:
     collector = Collector(scheme)
-    watches = {r.id: collector.watch(r.id) for r in scheme.resources if r.id not in IGNORED}
+    watches = {r.id: collector.watch(r.id) for r in scheme.resources if r.stored and r.id not in IGNORED}
     return Controller("garbage-collector-controller", watches, collector.reconcile, workers=8)
 
 

@@ -26,7 +26,7 @@ AGAIN = 0.5
 
 def controller(scheme: Scheme) -> Controller:
     # Events last: the end of the others makes some.
-    resources = sorted((r for r in scheme.resources if r.namespaced), key=lambda r: r.kind == "Event")
+    resources = sorted((r for r in scheme.resources if r.namespaced and r.stored), key=lambda r: r.kind == "Event")
 
     async def reconcile(key: Key, env: Env) -> After | None:
         namespace = env.caches[RESOURCE].get(key)

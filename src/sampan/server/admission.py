@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sampan.api.meta import Obj, deleting
 from sampan.api.scheme import Resource
 from sampan.api.status import forbidden, not_found
+from sampan.server.types import SYSTEM, User
 
 Lookup = Callable[[str, str, str], Obj | None]
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
@@ -21,7 +22,7 @@ IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 class Attributes:
     """One write. `operation` is CREATE, UPDATE or DELETE; `obj` is None for a delete, `old` for a create.
 
-    `lookup(resource, name, namespace)` reads the store.
+    `lookup(resource, name, namespace)` reads the store. `user` is who asks.
     """
 
     operation: str
@@ -32,6 +33,8 @@ class Attributes:
     old: Obj | None
     lookup: Lookup
     subresource: str = ""
+    user: User = SYSTEM
+    dry_run: bool = False
 
 
 def _namespace_lifecycle(request: Attributes) -> None:

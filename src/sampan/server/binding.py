@@ -15,12 +15,13 @@ from sampan.store.types import Record
 
 
 class Binding:
-    """`graceful`: deleting waits for the node, as pods do."""
+    """`graceful`: deleting waits for the node, as pods do. `writes` counts them: who derives something knows when."""
 
-    __slots__ = ("_head", "_lead", "graceful", "id", "prefix", "resource")
+    __slots__ = ("_head", "_lead", "graceful", "id", "prefix", "resource", "writes")
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
+        self.writes = 0
         self.id = resource.id
         self.prefix = f"/registry/{resource.group or 'core'}/{resource.plural}/"
         self.graceful = resource.id == "pods"

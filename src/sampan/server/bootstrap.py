@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from sampan.api import meta, rbac
 from sampan.api.meta import Obj
 from sampan.api.status import ApiError
+from sampan.server import default_roles
 from sampan.server.allocators import Services
+from sampan.server.authz import CLUSTER_BINDINGS, CLUSTER_ROLES
 from sampan.server.registry import Registry
 
+AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -20,6 +25,27 @@ async def run(registry: Registry, services: Services, address: str, port: int) -
     await _ensure(registry, "services", _dns(services.address(10)))
     await _ensure(registry, "endpoints", _endpoints(address, port), overwrite="subsets")
     await _ensure(registry, "endpointslices.discovery.k8s.io", _slice(address, port), overwrite="endpoints")
+
+
+async def roles(registry: Registry) -> None:
+    """The default roles and bindings; one that is there keeps what was added and gets what it lacks."""
+    made = default_roles.cluster_roles()
+    for role in made:
+        if chosen := role.get("aggregationRule"):
+            role["rules"] = rbac.aggregate(chosen["clusterRoleSelectors"], made)
+    work = [_role(registry, CLUSTER_ROLES, obj) for obj in made]
+    work += [_role(registry, CLUSTER_BINDINGS, obj) for obj in default_roles.cluster_role_bindings()]
+    await asyncio.gather(*work)
+
+
+async def _role(registry: Registry, resource: str, obj: Obj) -> None:
+    present = registry.lookup(resource, obj["metadata"]["name"])
+    if present is None:
+        await _ensure(registry, resource, obj)
+    elif "rules" in obj and meta.annotations(present).get(AUTOUPDATE) != "false":
+        have = present.get("rules") or []
+        if lacking := rbac.compact(rbac.missing(have, obj["rules"])):
+            await registry.patch(resource, meta.name(obj), "", {"rules": [*have, *lacking]})
 
 
 async def _ensure(registry: Registry, resource: str, obj: Obj, overwrite: str = "") -> None:

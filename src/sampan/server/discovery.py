@@ -17,7 +17,6 @@ from sampan.api.scheme import Resource, Scheme
 from sampan.base.http.types import Request, Response
 from sampan.server.answer import JSON
 
-_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 _AGGREGATED = "apidiscovery.k8s.io"
 
 
@@ -129,7 +128,7 @@ def _resource_list(version: str, resources: Iterable[Resource]) -> Obj:
             "singularName": r.singular,
             "namespaced": r.namespaced,
             "kind": r.kind,
-            "verbs": _VERBS,
+            "verbs": r.verbs,
         }
         entries.append(entry | _optional(shortNames=r.short, categories=r.categories))
         entries += [_sub_entry(r, name, SUBRESOURCES[name]) for name in sorted(r.subresources)]
@@ -183,7 +182,7 @@ def _aggregated(r: Resource) -> Obj:
         "responseKind": {"group": r.group, "version": r.version, "kind": r.kind},
         "scope": "Namespaced" if r.namespaced else "Cluster",
         "singularResource": r.singular,
-        "verbs": _VERBS,
+        "verbs": r.verbs,
         **_optional(shortNames=r.short, categories=r.categories, subresources=subresources),
     }
 

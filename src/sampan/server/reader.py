@@ -24,7 +24,7 @@ class Reader:
     def __init__(self, scheme: Scheme, store: Store, chance: random.Random) -> None:
         self.scheme = scheme
         self.store = store
-        self._bindings = {r.id: Binding(r) for r in scheme.resources}
+        self._bindings = {r.id: Binding(r) for r in scheme.resources if r.stored}
         self._watches = watch.Watches(store, chance)
 
     def binding(self, resource: str) -> Binding:

@@ -8,7 +8,7 @@ Source of the semantics: k8s.io/apiserver/pkg/registry/generic/registry/store.go
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +25,7 @@ from sampan.server.admission import Attributes, admit
 from sampan.server.allocators import Services
 from sampan.server.binding import Binding
 from sampan.server.reader import Reader
-from sampan.server.types import Deleted, Deletion, Held, Options
+from sampan.server.types import Deleted, Deletion, Held, Options, User
 from sampan.store.types import Record, Store
 
 # Tries for a generated name that turns out to be taken.
@@ -42,6 +42,8 @@ class Registry(Reader):
         self._chance = chance or random.SystemRandom()
         super().__init__(scheme, store, self._chance)
         self.clock = clock
+        # Resource → a check of its creates and updates that needs to know who asks.
+        self.guards: Mapping[str, Callable[[Attributes], None]] = {}
         self._services = services
 
     # -- create
@@ -67,7 +69,7 @@ class Registry(Reader):
         metadata.stamp(resource, meta, uid, self.clock.now(), self._chance.choice)
         name, namespace = meta.get("name", ""), meta.get("namespace", "")
         strategy.default(new)
-        admit(Attributes("CREATE", resource, namespace, name, new, None, self.lookup))
+        self._admit(Attributes("CREATE", resource, namespace, name, new, None, self.lookup, "", options.user))
         strategy.prepare_create(new)
         if errors := strategy.validate(new):
             raise invalid(resource.group, resource.kind, name, errors)
@@ -151,7 +153,7 @@ class Registry(Reader):
             if record is None:
                 raise not_found(binding.id, name)
             old = binding.held(record)
-            new = self._prepare(binding, change(old.obj), old.obj, subresource)
+            new = self._prepare(binding, change(old.obj), old.obj, subresource, options.user)
             if new == old.obj:
                 return old
             self._validate(binding, new, old.obj, subresource, options)
@@ -163,7 +165,7 @@ class Registry(Reader):
             except Conflict:
                 continue
 
-    def _prepare(self, binding: Binding, new: Obj, old: Obj, subresource: str) -> Obj:
+    def _prepare(self, binding: Binding, new: Obj, old: Obj, subresource: str, user: User) -> Obj:
         """The object as it will be: identity and the other half (status or all but status) from the present one."""
         resource = binding.resource
         metadata.place(resource, new, old["metadata"].get("namespace", ""))
@@ -179,11 +181,8 @@ class Registry(Reader):
         resource.strategy.default(new)
         if binding.id == "services":
             self._services.inherit(new, old)
-        admit(
-            Attributes(
-                "UPDATE", resource, new["metadata"].get("namespace", ""), old["metadata"]["name"], new, old, self.lookup
-            )
-        )
+        namespace, name = new["metadata"].get("namespace", ""), old["metadata"]["name"]
+        self._admit(Attributes("UPDATE", resource, namespace, name, new, old, self.lookup, subresource, user))
         resource.strategy.prepare_update(new, old)
         if resource.status:
             new = _with(new, "status", old)
@@ -211,7 +210,9 @@ class Registry(Reader):
                 raise not_found(binding.id, name)
             held = binding.held(record)
             deletion.check(binding, held.obj, asked)
-            admit(Attributes("DELETE", binding.resource, namespace, name, None, held.obj, self.lookup))
+            self._admit(
+                Attributes("DELETE", binding.resource, namespace, name, None, held.obj, self.lookup, "", asked.user)
+            )
             marked = deletion.mark(binding, held.obj, asked, self.clock.now())
             try:
                 if marked is None:
@@ -243,6 +244,11 @@ class Registry(Reader):
                     raise
         return found.items
 
+    def _admit(self, request: Attributes) -> None:
+        admit(request)
+        if guard := self.guards.get(request.resource.id):
+            guard(request)
+
     # -- the store
 
     async def _put(self, binding: Binding, new: Obj, old: Record | None, options: Options) -> Held:
@@ -268,12 +274,14 @@ class Registry(Reader):
             if lease:
                 lease.cancel()
             raise
+        binding.writes += 1
         if lease:
             lease.commit()
         return binding.held(record)
 
     async def _remove(self, binding: Binding, record: Record) -> Held:
         last = await self.store.delete(record.key, record.revision)
+        binding.writes += 1
         held = binding.held(last)
         if binding.id == "services":
             self._services.release(held.obj)

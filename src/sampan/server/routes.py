@@ -12,16 +12,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from sampan.api.rbac import Ask
 from sampan.api.scheme import Resource
-from sampan.api.status import ApiError, internal, method_not_allowed, unauthorized, unavailable
+from sampan.api.status import ApiError, internal, method_not_allowed, unavailable
 from sampan.base import log
 from sampan.base.errors import StoreUnavailable
 from sampan.base.http.types import Request, Response, Stream, Upgrade
-from sampan.server import answer, authz, health, negotiate, reviews
-from sampan.server.authn import ANONYMOUS, Authenticator
+from sampan.server import answer, health
+from sampan.server.authn import Authenticator
+from sampan.server.authz import Authorizer
 from sampan.server.discovery import Discovery
 from sampan.server.documents import Documents
+from sampan.server.impersonation import impersonated
 from sampan.server.reader import not_served
+from sampan.server.reviews import Reviews
 from sampan.server.types import User
 from sampan.server.verbs import Target, Verbs
 
@@ -42,6 +46,7 @@ _VERBS = {
     ("DELETE", True): "delete",
     ("DELETE", False): "deletecollection",
 }
+_HEALTH = ("healthz", "livez", "readyz")
 _PAGE_NOT_FOUND = "404 page not found\n"
 
 
@@ -51,6 +56,7 @@ class Parts:
 
     verbs: Verbs
     authenticator: Authenticator
+    authorizer: Authorizer
     discovery: Discovery
     documents: Documents
     checks: Mapping[str, health.Check]
@@ -63,20 +69,21 @@ class Api:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._clock = parts.verbs.registry.clock
+        self._reviews = Reviews(parts.authorizer, parts.authenticator).actions
         self._resources = parts.verbs.registry.scheme.by_path
         self._groups = {(r.group, r.version) for r in parts.verbs.registry.scheme.resources}
         self._plain: dict[str, Callable[[Request], Response]] = {
             "/version": lambda request: answer.json(200, health.version()),
             "/metrics": parts.metrics.answer,
         }
-        for name in ("healthz", "livez", "readyz"):
+        for name in _HEALTH:
             self._plain[f"/{name}"] = self._health(name)
 
     async def __call__(self, request: Request) -> Answer:
         start = self._clock.monotonic()
         verb, plural = request.method, ""
         try:
-            user = self._parts.authenticator.user(request)
+            user = impersonated(request.headers, self._parts.authenticator.user(request), self._parts.authorizer)
             target = self._target(request, user)
             if target is None:
                 result: Answer = self._fixed(request, user)
@@ -98,7 +105,9 @@ class Api:
 
     async def _resource(self, request: Request, target: Target) -> Answer:
         resource = target.resource
-        authz.resource_access(target.user, target.verb, resource, target.subresource, target.namespace, target.name)
+        self._parts.authorizer.check_resource(
+            target.user, target.verb, resource, target.subresource, target.namespace, target.name or _only_name(target)
+        )
         act = self._action(target)
         result = await act(request, target)
         if isinstance(result, Response):
@@ -112,7 +121,11 @@ class Api:
     def _action(self, target: Target) -> Callable[[Request, Target], Awaitable[Answer]]:
         verbs = self._parts.verbs
         if not target.subresource:
-            return verbs.table[target.verb]
+            if target.resource.stored:
+                return verbs.table[target.verb]
+            if target.verb != "create":
+                raise method_not_allowed()
+            return self._reviews[target.resource.id]
         if target.subresource not in target.resource.subresources:
             raise not_served()
         found = verbs.subresources.get((target.subresource, target.verb))
@@ -148,9 +161,7 @@ class Api:
 
     def _fixed(self, request: Request, user: User) -> Response:
         path = request.path.rstrip("/") or "/"
-        if request.method == "POST" and path in reviews.REVIEWS:
-            return _review(request, user, path)
-        authz.path_access(user, request.method.lower(), path)
+        self._parts.authorizer.check(user, Ask(request.method.lower(), path=path))
         found = self._page(request, path)
         if found is None:
             return answer.text(404, _PAGE_NOT_FOUND)
@@ -163,7 +174,7 @@ class Api:
             return plain(request)
         checks, discovery, documents = self._parts.checks, self._parts.discovery, self._parts.documents
         first, _, check = path[1:].partition("/")
-        if check in checks and f"/{first}" in authz.PUBLIC:
+        if check in checks and first in _HEALTH:
             return health.report({check: checks[check]}, check, False)
         if path == "/":
             return answer.json(200, {"paths": sorted([*discovery.paths(), *self._plain, *documents.paths()])})
@@ -176,13 +187,13 @@ class Api:
         return ask
 
 
-def _review(request: Request, user: User, path: str) -> Response:
-    """Anybody who is somebody may ask about themselves."""
-    if user is ANONYMOUS:
-        raise unauthorized()
-    definition, ask = reviews.REVIEWS[path]
-    body = negotiate.parse_body(request, definition)
-    return answer.json(201, {**body, "status": ask(user, body)})
+def _only_name(target: Target) -> str:
+    """The one object that a list or a watch is about (`kubectl wait`, a kubelet's own node)."""
+    for selector in target.query.get("fieldSelector", ()):
+        field, _, name = selector.partition("=")
+        if field == "metadata.name" and "," not in name:
+            return name.removeprefix("=")
+    return ""
 
 
 def _target(request: Request, user: User, resource: Resource, namespace: str, name: str, subresource: str) -> Target:

@@ -18,10 +18,11 @@ from sampan.base.errors import StoreError
 from sampan.base.http.server import Server as HttpServer
 from sampan.base.http.types import Request, Response, Stream, Upgrade
 from sampan.base.tasks import Tasks
-from sampan.server import answer, bootstrap, health
+from sampan.server import answer, bootstrap, escalation, health
 from sampan.server.agents import Agents
 from sampan.server.allocators import Services
 from sampan.server.authn import Authenticator
+from sampan.server.authz import Authorizer
 from sampan.server.discovery import Discovery
 from sampan.server.documents import Documents
 from sampan.server.registry import Registry
@@ -71,6 +72,8 @@ class Server:
         self._tasks = Tasks("server")
         self._services = Services(config.service_cidr, config.node_ports, chance)
         self.registry = Registry(scheme, store, clock, self._services, chance)
+        self._authorizer = Authorizer(self.registry)
+        self.registry.guards = escalation.guards(self._authorizer)
         self._agents = Agents(config.agent_socket)
         self._http: HttpServer | None = None
         self._api: Api | None = None
@@ -88,6 +91,7 @@ class Server:
             await self._http.listen_socket(sock, context)
         self._api = self._build()
         await self._bootstrap()
+        await bootstrap.roles(self.registry)
         self._ready = True
         self._tasks.start("bootstrap", self._keep_bootstrapped())
 
@@ -121,6 +125,7 @@ class Server:
             Parts(
                 verbs=Verbs(self.registry, self._agents),
                 authenticator=Authenticator(self.config.tokens),
+                authorizer=self._authorizer,
                 discovery=Discovery(self._scheme, f"{self.config.advertise}:{self.port}"),
                 documents=Documents(self._scheme),
                 checks={

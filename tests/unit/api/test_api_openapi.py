@@ -37,7 +37,7 @@ def test_v2_has_every_definition_it_refers_to():
 
 
 def test_kubectl_finds_the_parameters_of_patch():
-    for row in SCHEME.resources:
+    for row in filter(lambda r: r.stored, SCHEME.resources):
         home = f"/{openapi.root(row)}" + ("/namespaces/{namespace}" if row.namespaced else "")
         operation = openapi.v3(SCHEME, openapi.root(row))["paths"][f"{home}/{row.plural}/{{name}}"]["patch"]
         names = {p["name"] for p in operation["parameters"] if p["in"] == "query"}

@@ -190,7 +190,7 @@ def test_a_namespace_goes_with_everything_in_it() -> None:
             await cluster.until(lambda: cluster.is_complete(replicas=10))
             await cluster.client.delete("namespaces", "shop")
             await cluster.until(lambda: cluster.registry.lookup("namespaces", "shop", "") is None)
-            left = {r.id: found for r in SCHEME.resources if r.namespaced and (found := cluster.all(r.id))}
+            left = {r.id: found for r in SCHEME.resources if r.namespaced and r.stored and (found := cluster.all(r.id))}
             assert left == {}
 
     run(go())

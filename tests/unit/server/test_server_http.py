@@ -16,6 +16,7 @@ from sampan.server import bootstrap, health
 from sampan.server.agents import Agents
 from sampan.server.allocators import Services
 from sampan.server.authn import Authenticator
+from sampan.server.authz import Authorizer
 from sampan.server.discovery import Discovery
 from sampan.server.documents import Documents
 from sampan.server.registry import Registry
@@ -37,10 +38,12 @@ def talk(*requests):
         registry = Registry(SCHEME, MemoryStore(), FakeClock(), services, chance)
         await bootstrap.run(registry, services, "172.30.0.1", 6443)
         await bootstrap.run(registry, services, "172.30.0.1", 6443)
+        await bootstrap.roles(registry)
         api = Api(
             Parts(
                 verbs=Verbs(registry, Agents(lambda node: Path("/nowhere") / node)),
                 authenticator=Authenticator(TOKENS),
+                authorizer=Authorizer(registry),
                 discovery=Discovery(SCHEME, "172.30.0.1:6443"),
                 documents=Documents(SCHEME),
                 checks={"ping": lambda: ""},
@@ -110,7 +113,12 @@ def test_create_get_delete():
         ),
         (request("POST", f"{CM}/a", MAP), 405, "the server does not allow this method on the requested resource"),
         (get(CM, token="bad"), 401, "Unauthorized"),
-        (get(CM, token=""), 401, "Unauthorized"),
+        (
+            get(CM, token=""),
+            403,
+            'configmaps is forbidden: User "system:anonymous" cannot list resource "configmaps" in API group "" '
+            'in the namespace "default"',
+        ),
         (
             get(CM, token="bob"),
             403,
@@ -157,7 +165,7 @@ def test_unknown_paths_are_a_page():
     assert talk(request("POST", "/version")).status == 405
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz", "/version", "/readyz/ping"])
+@pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz", "/version"])
 def test_everybody_may_ask_how_it_is(path):
     assert talk(get(path, token="")).status == 200
 
@@ -198,7 +206,8 @@ def test_watch_streams_lines():
         registry = Registry(SCHEME, MemoryStore(), FakeClock(), services, chance)
         await registry.create("namespaces", {"metadata": {"name": "default"}})
         verbs = Verbs(registry, Agents(lambda node: Path(node)))
-        parts = Parts(verbs, Authenticator(TOKENS), Discovery(SCHEME, ""), Documents(SCHEME), {}, health.Metrics())
+        guards = Authenticator(TOKENS), Authorizer(registry)
+        parts = Parts(verbs, *guards, Discovery(SCHEME, ""), Documents(SCHEME), {}, health.Metrics())
         api = Api(parts)
         plain = await api(get("/api/v1/namespaces?watch=true&resourceVersion=0"))
         rows = await api(get("/api/v1/namespaces?watch=1", accept=TABLE))
@@ -294,7 +303,7 @@ def test_reviews_about_oneself():
     spec = {"spec": {"resourceAttributes": {"verb": "list", "resource": "pods"}}}
     assert body(talk(request("POST", path, spec)))["status"]["allowed"] is True
     assert body(talk(request("POST", path, spec, token="bob")))["status"]["allowed"] is False
-    assert talk(request("POST", path, spec, token="")).status == 401
+    assert talk(request("POST", path, spec, token="")).status == 403
 
 
 MERGE = "application/merge-patch+json"

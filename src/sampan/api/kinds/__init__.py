@@ -15,6 +15,9 @@ from sampan.api.kinds import (
     node,
     pod,
     replicaset,
+    review,
+    role,
+    rolebinding,
     secret,
     service,
     serviceaccount,
@@ -35,7 +38,12 @@ SCHEME = Scheme(
         controllerrevision.RESOURCE,
         deployment.RESOURCE,
         replicaset.RESOURCE,
+        *review.REVIEWS,
         lease.RESOURCE,
         endpointslice.RESOURCE,
+        rolebinding.CLUSTER_ROLE_BINDING,
+        role.CLUSTER_ROLE,
+        rolebinding.ROLE_BINDING,
+        role.ROLE,
     )
 )
