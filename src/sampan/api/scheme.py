@@ -69,6 +69,8 @@ class Resource:
     generation: bool = False
     # Questions (SubjectAccessReview, …) are only created: answered at once and never stored.
     verbs: tuple[str, ...] = VERBS
+    # The OpenAPI schema of a custom resource, which has no definition.
+    schema: Mapping[str, Any] | None = None
 
     @property
     def stored(self) -> bool:

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import orjson
 
+from sampan.api.managedfields.schema import of_definition, of_object
+from sampan.api.managedfields.types import Type
 from sampan.api.meta import Obj
 from sampan.api.scheme import Resource
 from sampan.server.types import Held
 from sampan.store.types import Record
 
+_MANAGED = b'"managedFields":'
+
 
 class Binding:
-    """`graceful`: deleting waits for the node, as pods do. `writes` counts them: who derives something knows when."""
+    """`graceful`: deleting waits for the node, as pods do. `writes` counts them: who derives something knows when.
 
-    __slots__ = ("_head", "_lead", "graceful", "id", "prefix", "resource", "writes")
+    `structure`: how the fields of its objects are owned and merged.
+    """
+
+    __slots__ = ("_head", "_lead", "graceful", "id", "prefix", "resource", "structure", "writes")
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
@@ -25,6 +32,7 @@ class Binding:
         self.id = resource.id
         self.prefix = f"/registry/{resource.group or 'core'}/{resource.plural}/"
         self.graceful = resource.id == "pods"
+        self.structure = structure_of(resource)
         self._lead = {"apiVersion": resource.api_version, "kind": resource.kind}
         self._head = orjson.dumps(self._lead)[:-1] + b',"metadata":{'
 
@@ -35,21 +43,25 @@ class Binding:
         """The prefix of all keys of a namespace ("" is all of them)."""
         return f"{self.prefix}{namespace}/" if namespace and self.resource.namespaced else self.prefix
 
-    def encode(self, obj: Obj) -> bytes:
-        """The bytes to store: apiVersion, kind, metadata first; no resourceVersion."""
+    def encode(self, obj: Obj, managed: bytes = b"") -> bytes:
+        """The bytes to store: apiVersion, kind, metadata (managedFields first) first; no resourceVersion."""
         metadata = obj["metadata"]
         if "resourceVersion" in metadata:
             metadata = {k: v for k, v in metadata.items() if k != "resourceVersion"}
         rest = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
-        return orjson.dumps({**self._lead, "metadata": metadata, **rest})
+        data = orjson.dumps({**self._lead, "metadata": metadata, **rest})
+        return b"%b%b%b,%b" % (self._head, _MANAGED, managed, data[len(self._head) :]) if managed else data
 
-    def hold(self, value: bytes, revision: int, obj: Obj | None = None) -> Held:
-        """The object as readers see it at a revision. `obj` is the decoded value when one has it already."""
+    def hold(self, value: bytes, revision: int, obj: Obj | None = None, managed: bytes | None = None) -> Held:
+        """The object as readers see it at a revision. `obj` and `managed`: what `value` was encoded from."""
         size = len(self._head)
         data = b'%b"resourceVersion":"%d",%b' % (self._head, revision, value[size:])
         if obj is not None:
             obj = {**self._lead, **obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
-        return Held(data, obj)
+        if managed is None:
+            return Held(data, obj)
+        start = len(data) - len(value) + size + len(_MANAGED) if managed else 0
+        return Held(data, obj, (start, start + len(managed)))
 
     def held(self, record: Record) -> Held:
         """The decoded form kept with a record."""
@@ -57,3 +69,8 @@ class Binding:
             record.held = self.hold(record.value, record.revision)
         held: Held = record.held
         return held
+
+
+def structure_of(resource: Resource) -> Type:
+    """A custom resource brings its schema, all others have a definition."""
+    return of_object(resource.schema) if resource.schema is not None else of_definition(resource.definition)

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from sampan.api import fields as faults
 from sampan.api import schema, walkers
+from sampan.api.managedfields.entries import manager_name
 from sampan.api.meta import Obj
-from sampan.api.status import ApiError, bad_request, unsupported_media_type
+from sampan.api.status import ApiError, FieldError, bad_request, invalid, unsupported_media_type
 from sampan.base.http.types import Request
 from sampan.server.types import SYSTEM, Deletion, Options, User
 from sampan.server.watch import Asked
@@ -23,6 +25,8 @@ _PROTOBUF = "application/vnd.kubernetes.protobuf"
 _BODY_TYPES = f"application/json, application/yaml, {_PROTOBUF}"
 _JSON = ("application/json", "application/*", "*/*", "")
 _VALIDATION = ("Ignore", "Strict", "Warn")
+_LONGEST_MANAGER = 128
+_PATCH = "PatchOptions"
 
 
 class Shape(NamedTuple):
@@ -58,7 +62,7 @@ def json_body(request: Request) -> bytes:
     if kind in ("application/json", ""):
         return request.body
     if kind in ("application/yaml", "application/x-yaml", "text/yaml"):
-        return orjson.dumps(_yaml(request.body))
+        return yaml_body(request.body)
     if kind == _PROTOBUF:
         from sampan.server import protobuf  # only kubectl's own `create` commands and Go controllers send it
 
@@ -66,6 +70,15 @@ def json_body(request: Request) -> bytes:
     raise unsupported_media_type(
         f"the body of the request was in an unknown format - accepted media types include: {_BODY_TYPES}"
     )
+
+
+def yaml_body(body: bytes) -> bytes:
+    """A YAML document (JSON is one too) as JSON text. Raises ApiError 400."""
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return orjson.dumps(_yaml(body))
+    return body
 
 
 def _yaml(body: bytes) -> Any:
@@ -120,26 +133,47 @@ def integer(query: Query, name: str) -> int | None:
         ) from None
 
 
-def options(query: Query, user: User = SYSTEM) -> Options:
-    """dryRun and fieldValidation of a write. Raises ApiError 422 for values that do not exist."""
-    dry_run = _dry_run(query.get("dryRun") or [])
+def options(query: Query, user: User = SYSTEM, agent: str = "", kind: str = "CreateOptions") -> Options:
+    """dryRun, fieldValidation, fieldManager of a write. `agent`: the User-Agent, `kind`: of the options.
+
+    Raises ApiError 422 for values that do not exist.
+    """
+    dry_run = _dry_run(query.get("dryRun") or [], kind)
     validation = one(query, "fieldValidation")
     if validation and validation not in _VALIDATION:
-        listed = ", ".join(f'"{v}"' for v in _VALIDATION)
-        raise _invalid_option("fieldValidation", validation, listed)
-    return Options(dry_run=dry_run, validation=validation or "Warn", user=user)
+        raise _invalid_option(kind, faults.not_supported("fieldValidation", validation, _VALIDATION))
+    manager = one(query, "fieldManager")
+    if len(manager.encode()) > _LONGEST_MANAGER:
+        raise _invalid_option(kind, faults.too_long("fieldManager", _LONGEST_MANAGER))
+    if not manager.isprintable():
+        raise _invalid_option(kind, faults.invalid("fieldManager", manager, "should only contain printable characters"))
+    return Options(dry_run=dry_run, validation=validation or "Warn", user=user, manager=manager_name(manager, agent))
 
 
-def _dry_run(values: list[str]) -> bool:
+def apply_options(query: Query, user: User = SYSTEM) -> Options:
+    """Those of a server-side apply, which must name its manager."""
+    if not one(query, "fieldManager"):
+        raise _invalid_option(_PATCH, faults.required("fieldManager", "is required for apply patch"))
+    found = options(query, user, "", _PATCH)
+    found.force = flag(query, "force")
+    return found
+
+
+def patch_options(query: Query, user: User, agent: str) -> Options:
+    if "force" in query:
+        raise _invalid_option(_PATCH, faults.forbidden("force", "may not be specified for non-apply patch"))
+    return options(query, user, agent, _PATCH)
+
+
+def _dry_run(values: list[str], kind: str) -> bool:
     for value in values:
         if value != "All":
-            raise _invalid_option("dryRun", value, '"All"')
+            raise _invalid_option(kind, faults.not_supported("dryRun", value, ("All",)))
     return bool(values)
 
 
-def _invalid_option(name: str, value: str, supported: str) -> ApiError:
-    text = f'{name}: Unsupported value: "{value}": supported values: {supported}'
-    return ApiError(422, "Invalid", f' "" is invalid: {text}')
+def _invalid_option(kind: str, fault: FieldError) -> ApiError:
+    return invalid("meta.k8s.io", kind, "", [fault])
 
 
 def deletion(query: Query, body: Obj, user: User = SYSTEM) -> Deletion:
@@ -159,7 +193,7 @@ def deletion(query: Query, body: Obj, user: User = SYSTEM) -> Deletion:
         propagation=propagation,
         uid=conditions.get("uid") or "",
         revision=conditions.get("resourceVersion") or "",
-        dry_run=_dry_run(body.get("dryRun") or query.get("dryRun") or []),
+        dry_run=_dry_run(body.get("dryRun") or query.get("dryRun") or [], "DeleteOptions"),
         user=user,
     )
 

@@ -17,10 +17,10 @@ import orjson
 from sampan.api import patch as patches
 from sampan.api.meta import Obj, copy
 from sampan.api.scheme import Scheme
-from sampan.api.status import ApiError, already_exists, invalid, not_found
+from sampan.api.status import ApiError, already_exists, bad_request, invalid, not_found
 from sampan.base.clock import Clock
 from sampan.base.errors import Conflict, SampanError
-from sampan.server import deletion, metadata
+from sampan.server import deletion, metadata, owners
 from sampan.server.admission import Attributes, admit
 from sampan.server.allocators import Services
 from sampan.server.binding import Binding
@@ -65,10 +65,12 @@ class Registry(Reader):
 
     async def _create(self, binding: Binding, new: Obj, options: Options) -> Held:
         resource, strategy, meta = binding.resource, binding.resource.strategy, new["metadata"]
+        sent = meta.pop("managedFields", None)
         uid = UUID(int=self._chance.getrandbits(128), version=4)
         metadata.stamp(resource, meta, uid, self.clock.now(), self._chance.choice)
         name, namespace = meta.get("name", ""), meta.get("namespace", "")
         strategy.default(new)
+        managed = owners.created(binding, new, sent, options, self.clock.now())
         self._admit(Attributes("CREATE", resource, namespace, name, new, None, self.lookup, "", options.user))
         strategy.prepare_create(new)
         if errors := strategy.validate(new):
@@ -77,7 +79,7 @@ class Registry(Reader):
         if self.store.get(binding.key(namespace, name)) is not None:
             raise already_exists(binding.id, name)
         try:
-            return await self._put(binding, new, None, options)
+            return await self._put(binding, new, None, managed, options)
         except Conflict:
             raise already_exists(binding.id, name) from None
 
@@ -123,12 +125,42 @@ class Registry(Reader):
         warnings: list[str] = []
 
         def change(old: Obj) -> Obj:
+            if b"managedFields" in body:
+                old = {
+                    **old,
+                    "metadata": {**old["metadata"], "managedFields": self.get(resource, name, namespace).owners},
+                }
             new, warnings[:] = patches.apply(target, old, body, kind, options.validation)
             return new
 
         held = await self.modify(resource, name, namespace, change, options, subresource)
         options.warnings += warnings
         return held
+
+    async def apply(
+        self, resource: str, name: str, namespace: str, config: Obj, options: Options, subresource: str = ""
+    ) -> tuple[Held, bool]:
+        """Server-side apply: (the object, was it created?). Raises ApiError 409 for conflicts with other managers."""
+        binding, options.applies = self.binding(resource), True
+        metadata.place(binding.resource, config, namespace)
+        if config["metadata"].setdefault("name", name) != name:
+            got = config["metadata"]["name"]
+            raise bad_request(f"the name of the object ({got}) does not match the name on the URL ({name})")
+        now = self.clock.now()
+
+        def change(old: Obj) -> Obj:
+            live = self.get(resource, name, namespace)
+            return copy(owners.applied(binding, live, copy(config), options, subresource, now))
+
+        while True:
+            if subresource or self.store.get(binding.key(namespace, name)) is not None:
+                return await self.modify(resource, name, namespace, change, options, subresource), False
+            new = owners.applied(binding, None, copy(config), options, subresource, now)
+            try:
+                return await self.create(resource, new, namespace, options), True
+            except ApiError as error:
+                if error.reason != "AlreadyExists":
+                    raise
 
     async def modify(
         self,
@@ -153,15 +185,18 @@ class Registry(Reader):
             if record is None:
                 raise not_found(binding.id, name)
             old = binding.held(record)
-            new = self._prepare(binding, change(old.obj), old.obj, subresource, options.user)
-            if new == old.obj:
+            changed = change(old.obj)
+            sent = (changed.get("metadata") or {}).pop("managedFields", None)
+            new = self._prepare(binding, changed, old.obj, subresource, options.user)
+            managed = owners.updated(binding, old, new, sent, options, subresource, self.clock.now())
+            if new == old.obj and managed == old.managed:
                 return old
             self._validate(binding, new, old.obj, subresource, options)
             try:
                 if deletion.finished(binding, new) and not options.dry_run:
                     await self._remove(binding, record)
-                    return binding.hold(binding.encode(new), record.revision, new)
-                return await self._put(binding, new, record, options)
+                    return binding.hold(binding.encode(new, managed), record.revision, new, managed)
+                return await self._put(binding, new, record, managed, options)
             except Conflict:
                 continue
 
@@ -218,7 +253,7 @@ class Registry(Reader):
                 if marked is None:
                     return await self._delete_now(binding, record, held, asked)
                 if marked != held.obj:
-                    held = await self._put(binding, marked, record, Options(dry_run=asked.dry_run))
+                    held = await self._put(binding, marked, record, held.managed, Options(dry_run=asked.dry_run))
                 return Deleted(held, gone=False)
             except Conflict:
                 continue
@@ -251,23 +286,23 @@ class Registry(Reader):
 
     # -- the store
 
-    async def _put(self, binding: Binding, new: Obj, old: Record | None, options: Options) -> Held:
+    async def _put(self, binding: Binding, new: Obj, old: Record | None, managed: bytes, options: Options) -> Held:
         """Write over `old`. Raises store.Conflict."""
         meta = new["metadata"]
         revision = old.revision if old else 0
         before = binding.held(old).obj if old else None
         lease = self._services.reserve(new, before) if binding.id == "services" else None
         try:
-            value = binding.encode(new)
+            value = binding.encode(new, managed)
             if options.dry_run:
                 if lease:
                     lease.cancel()
-                return binding.hold(value, revision, new) if old else Held(value)
+                return binding.hold(value, revision, new, managed) if old else Held(value)
             record = await self.store.put(
                 binding.key(meta.get("namespace", ""), meta["name"]),
                 value,
                 revision,
-                lambda number: binding.hold(value, number, new),
+                lambda number: binding.hold(value, number, new, managed),
             )
         except SampanError:
             # Not on cancellation: then the write may have gone through, and what it holds must not be given away.

@@ -12,20 +12,38 @@ from sampan.api.meta import Obj
 class Held:
     """An object with its bytes: encoded once at its commit, decoded once when somebody needs the fields.
 
-    Both carry metadata.resourceVersion and both are read-only.
+    Both carry metadata.resourceVersion and both are read-only. metadata.managedFields, half of many objects, is in the
+    bytes only: `obj` is without it, `managed` is its JSON. `span`: where in the bytes that stands, when it is known.
     """
 
-    __slots__ = ("_obj", "bytes")
+    __slots__ = ("_obj", "_span", "bytes")
 
-    def __init__(self, data: bytes, obj: Obj | None = None) -> None:
+    def __init__(self, data: bytes, obj: Obj | None = None, span: tuple[int, int] | None = None) -> None:
         self.bytes = data
         self._obj = obj
+        self._span = span
 
     @property
     def obj(self) -> Obj:
         if self._obj is None:
             self._obj = orjson.loads(self.bytes)
+            self._obj["metadata"].pop("managedFields", None)
         return self._obj
+
+    @property
+    def managed(self) -> bytes:
+        """The list of owners as JSON, b"" without any."""
+        if self._span is None:
+            found = orjson.loads(self.bytes)["metadata"].get("managedFields")
+            return orjson.dumps(found, option=orjson.OPT_SORT_KEYS) if found else b""
+        start, end = self._span
+        return self.bytes[start:end]
+
+    @property
+    def owners(self) -> list[Obj]:
+        """metadata.managedFields."""
+        managed = self.managed
+        return orjson.loads(managed) if managed else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +75,15 @@ SYSTEM = User("system:apiserver", ("system:masters", "system:authenticated"))
 class Options:
     """How to write. `validation` is Strict, Warn or Ignore for input from outside, "" for trusted callers.
 
-    `warnings` collects the texts for `Warning:` headers. `user` is who asked.
+    `warnings` collects the texts for `Warning:` headers. `user` is who asked, `manager` the field manager.
+    `applies`: the object comes with its owners settled (server-side apply), `force`: an apply takes others' fields.
     """
 
     dry_run: bool = False
     validation: str = ""
+    manager: str = "kube-controller-manager"
+    applies: bool = False
+    force: bool = False
     user: User = SYSTEM
     warnings: list[str] = field(default_factory=list)
 

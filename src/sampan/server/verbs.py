@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from sampan.api import patch as patches
 from sampan.api import scale, schema
 from sampan.api.meta import Obj
 from sampan.api.scheme import Resource
-from sampan.api.status import bad_request, unsupported_media_type
+from sampan.api.status import bad_request
 from sampan.base.http.types import Request, Response, Stream, Upgrade
 from sampan.server import answer, negotiate, pods, scaling
 from sampan.server.agents import Agents
@@ -19,7 +20,6 @@ from sampan.server.types import Deleted, Held, Listing, Options, User
 Answer = Response | Stream | Upgrade
 Action = Callable[[Request, "Target"], Awaitable[Answer]]
 
-_APPLY = "application/apply-patch+yaml"
 # A watch may send less than its reader could take for as long as nothing happens; one that does not read is cut off.
 _WATCH_STALL = 30.0
 # Deleting one of these answers with the object, not with a Status.
@@ -108,13 +108,13 @@ class Verbs:
     # -- writes
 
     async def _create(self, request: Request, target: Target) -> Response:
-        options = negotiate.options(target.query, target.user)
+        options = negotiate.options(target.query, target.user, _agent(request))
         obj = self._decode(request, target.resource, options)
         held = await self.registry.create(target.resource.id, obj, target.namespace, options)
         return answer.warn(self._one(request, target, held, 201), options.warnings)
 
     async def _update(self, request: Request, target: Target) -> Response:
-        options = negotiate.options(target.query, target.user)
+        options = negotiate.options(target.query, target.user, _agent(request), "UpdateOptions")
         obj = self._decode(request, target.resource, options)
         held = await self.registry.update(
             target.resource.id, obj, target.namespace, target.name, options, target.subresource
@@ -122,17 +122,30 @@ class Verbs:
         return answer.warn(self._one(request, target, held), options.warnings)
 
     async def _patch(self, request: Request, target: Target) -> Response:
-        options = negotiate.options(target.query, target.user)
+        kind = _patch_type(request)
+        if kind == patches.APPLY:
+            return await self._apply(request, target)
+        options = negotiate.patch_options(target.query, target.user, _agent(request))
         held = await self.registry.patch(
             target.resource.id,
             target.name,
             target.namespace,
             request.body,
-            kind=_patch_type(request),
+            kind=kind,
             subresource=target.subresource,
             options=options,
         )
         return answer.warn(self._one(request, target, held), options.warnings)
+
+    async def _apply(self, request: Request, target: Target) -> Response:
+        options = negotiate.apply_options(target.query, target.user)
+        body = negotiate.yaml_body(request.body)
+        config, warnings = schema.decode(target.resource, body, options.validation)
+        options.warnings += warnings
+        held, new = await self.registry.apply(
+            target.resource.id, target.name, target.namespace, config, options, target.subresource
+        )
+        return answer.warn(self._one(request, target, held, 201 if new else 200), options.warnings)
 
     async def _delete(self, request: Request, target: Target) -> Response:
         asked = negotiate.deletion(target.query, negotiate.parse_body(request, negotiate.DELETE_OPTIONS), target.user)
@@ -159,13 +172,13 @@ class Verbs:
         return answer.json(200, scale.to_scale(held.obj))
 
     async def _update_scale(self, request: Request, target: Target) -> Response:
-        options = negotiate.options(target.query, target.user)
+        options = negotiate.options(target.query, target.user, _agent(request), "UpdateOptions")
         body = self._decode(request, scaling.SCALE, options)
         held = await scaling.replace(self.registry, target.resource, target.namespace, target.name, body, options)
         return answer.json(200, scale.to_scale(held.obj))
 
     async def _patch_scale(self, request: Request, target: Target) -> Response:
-        options = negotiate.options(target.query, target.user)
+        options = negotiate.patch_options(target.query, target.user, _agent(request))
         kind = _patch_type(request)
         held = await scaling.patch(
             self.registry, target.resource, target.namespace, target.name, request.body, kind, options
@@ -222,7 +235,8 @@ def _include(query: Query) -> str:
 
 
 def _patch_type(request: Request) -> str:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip()
-    if kind == _APPLY:
-        raise unsupported_media_type("server-side apply is not supported yet: use kubectl apply without --server-side")
-    return kind
+    return request.headers.get("content-type", "").partition(";")[0].strip()
+
+
+def _agent(request: Request) -> str:
+    return request.headers.get("user-agent", "")

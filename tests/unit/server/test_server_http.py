@@ -134,7 +134,7 @@ def test_create_get_delete():
         (get(f"{CM}?labelSelector=a=="), 200, None),
         (get(f"{CM}?limit=x"), 400, 'limit: Invalid value: "x": strconv.ParseInt: parsing "x": invalid syntax'),
         (request("POST", CM, MAP, content_type="text/plain"), 415, None),
-        (request("PATCH", f"{CM}/a", MAP, content_type="application/apply-patch+yaml"), 415, None),
+        (request("PATCH", f"{CM}/a", MAP, content_type="application/apply-patch+yaml"), 422, None),
         (get(CM, accept="application/vnd.kubernetes.protobuf"), 406, None),
         (request("POST", f"{CM}?dryRun=Some", MAP), 422, None),
         (
