@@ -9,6 +9,7 @@ from __future__ import annotations
 from sampan.api.scheme import Scheme
 from sampan.client.env import Controller
 from sampan.controllers import (
+    clusterrole_aggregation,
     deployment,
     endpoints,
     endpointslice,
@@ -38,5 +39,6 @@ def table(scheme: Scheme, root_ca_pem: str) -> tuple[Controller, ...]:
         nodelifecycle.controller(),  # silent nodes → taints, evictions
         podgc.controller(),  # pods nobody would ever end
         namespace.controller(scheme),  # deleted namespaces → empty ones
+        clusterrole_aggregation.controller(),  # roles made of other roles
         garbagecollector.controller(scheme),  # what owners leave behind
     )
