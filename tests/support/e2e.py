@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -168,18 +168,25 @@ class Load:
                 self.failed.append(f"{time.strftime('%X')} {error!r}")
 
 
-def traces() -> dict[str, str]:
-    """What a cluster could leave behind on this machine."""
+def traces(mine: str = "trace") -> dict[str, str]:
+    """What a cluster whose name starts with `mine` could leave behind on this machine.
+
+    Pods of other clusters come and go meanwhile: their mounts, cgroups and processes are left out.
+    """
+    others = [p.name for p in Path("/run/sampan").glob("*") if not p.name.startswith(mine)]
+
+    def ours(lines: Iterable[str]) -> str:
+        return "\n".join(sorted(line for line in lines if not any(f"/{other}/" in f"{line}/" for other in others)))
+
     processes = command("ps", "-eo", "args").splitlines()
-    cgroups = [str(p) for p in Path("/sys/fs/cgroup").glob("**/sampan*")]
     return {
         "links": str(command("ip", "-o", "link")),
         "addresses": "\n".join(line.split("valid_lft")[0] for line in command("ip", "-o", "addr").splitlines()),
         "routes": str(command("ip", "route", "show", "table", "all")),
         "rules": str(command("nft", "list", "ruleset")),
-        "mounts": Path("/proc/self/mounts").read_text(),
-        "processes": "\n".join(sorted(p for p in processes if "sampan" in p and "pytest" not in p)),
-        "cgroups": "\n".join(sorted(cgroups)),
-        "run": "\n".join(sorted(p.name for p in Path("/run/sampan").glob("*"))),
+        "mounts": ours(Path("/proc/self/mounts").read_text().splitlines()),
+        "processes": ours(p for p in processes if "sampan" in p and mine in p and "pytest" not in p),
+        "cgroups": ours(str(p) for p in Path("/sys/fs/cgroup").glob("**/sampan*/**")),
+        "run": "\n".join(sorted(p.name for p in Path("/run/sampan").glob(f"{mine}*"))),
         "forwarding": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
     }
