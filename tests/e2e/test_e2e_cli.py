@@ -58,6 +58,19 @@ def test_errors_say_what_failed_and_what_mends_it(shared):
         assert "Traceback" not in result.err
 
 
+def test_usage_errors_point_at_the_help():
+    for argv, error, hint in (
+        (("nosuch",), "No such command 'nosuch'", "sampan --help"),
+        (("up", "--nope"), "No such option: --nope", "sampan up --help"),
+        (("trace",), "Missing argument", "sampan trace --help"),
+    ):
+        result = command(*SAMPAN, *argv)
+        assert result.code == 2, argv
+        assert error in result.err
+        assert f"hint:  {hint}" in result.err
+    assert "Usage: sampan" in command(*SAMPAN, "--help")
+
+
 def test_doctor_passes_on_a_machine_that_runs_clusters(shared):
     shown = shared.sampan("doctor")
     assert "× " not in shown

@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-import click
 import typer
 
 from sampan.base.errors import SampanError, UserError
@@ -33,10 +32,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         result = app(list(arguments), standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        _show(error.format_message(), f"sampan {_verb(arguments)}--help")
         return error.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return 130
     except SampanError as error:
         _show(str(error), error.hint if isinstance(error, UserError) else "")
@@ -50,6 +49,12 @@ def main(arguments: Sequence[str]) -> int:
         else:
             _show(repr(sys.exc_info()[1]), "this is a fault of sampan; SAMPAN_DEBUG=1 shows where")
         return 2
+
+
+def _verb(arguments: Sequence[str]) -> str:
+    """The verb that was meant, with a space behind it; "" when it is none of ours."""
+    known = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    return f"{arguments[0]} " if arguments and arguments[0] in known else ""
 
 
 def _show(message: str, hint: str) -> None:
