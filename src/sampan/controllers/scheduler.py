@@ -5,16 +5,15 @@ Source: https://kubernetes.io/docs/concepts/scheduling-eviction/kube-scheduler/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from sampan.api import meta, pods
 from sampan.api.meta import Key, Obj
 from sampan.api.status import ApiError
 from sampan.client.env import Cache, Controller, Env
-from sampan.controllers.keys import no_key
-from sampan.controllers.scheduling import snapshot as snapshots
 from sampan.controllers.scheduling.filters import explain, feasible
 from sampan.controllers.scheduling.scores import best
+from sampan.controllers.scheduling.snapshot import Needs, Snapshot
 from sampan.controllers.writes import patch_exactly
 
 NAME = "default-scheduler"
@@ -22,65 +21,97 @@ NAME = "default-scheduler"
 
 def controller() -> Controller:
     scheduler = Scheduler()
-    watches = {"pods": scheduler.pod_changed, "nodes": scheduler.node_changed, "namespaces": no_key}
+    watches = {
+        "pods": scheduler.pod_changed,
+        "nodes": scheduler.node_changed,
+        "namespaces": scheduler.namespace_changed,
+    }
     # Many workers: deciding never waits, so only the writes of bindings overlap.
     return Controller(NAME, watches, scheduler.reconcile, workers=16)
 
 
 class Scheduler:
-    """Remembers bindings its cache does not show yet, and the pods that fit nowhere (any change may free a place)."""
+    """Keeps a snapshot, bindings its cache does not show yet, and the pods that fit nowhere until something changes."""
 
     def __init__(self) -> None:
-        self._assumed: dict[str, tuple[Key, str]] = {}
+        self._snapshot = Snapshot()
+        self._assumed: dict[str, str] = {}
         self._waiting: set[Key] = set()
-        self._needs = snapshots.Needs()
+        # Of those: pods that may fit because another pod came (affinity, spreading).
+        self._hoping: set[Key] = set()
+        self._needs = Needs()
+
+    # -- the world changes: what is read here is the cache, which is ahead of the object we are told about
 
     def pod_changed(self, pod: Obj, caches: Mapping[str, Cache]) -> Iterable[Key]:
-        return tuple(self._waiting) if pods.node_name(pod) else (meta.key(pod),)
+        key = meta.key(pod)
+        woken = self._keep(key, caches["pods"].get(key))
+        return woken if pods.node_name(pod) else (key, *woken)
 
     def node_changed(self, node: Obj, caches: Mapping[str, Cache]) -> Iterable[Key]:
-        return tuple(self._waiting)
+        name = meta.name(node)
+        present = caches["nodes"].get(meta.key(node))
+        gone = present is None or meta.deleting(present)
+        return tuple(self._waiting) if self._snapshot.set_node(name, None if gone else present) else ()
+
+    def namespace_changed(self, namespace: Obj, caches: Mapping[str, Cache]) -> Iterable[Key]:
+        present = caches["namespaces"].get(meta.key(namespace))
+        self._snapshot.namespaces[meta.name(namespace)] = meta.labels(present) if present else {}
+        if present is None:
+            del self._snapshot.namespaces[meta.name(namespace)]
+        return ()
+
+    def _keep(self, key: Key, pod: Obj | None) -> Iterable[Key]:
+        """Bring the snapshot up to date with a pod; returns the waiting pods that this may help."""
+        before = self._snapshot.placed(key)
+        if before is not None and (pod is None or meta.uid(before) != meta.uid(pod) or pods.node_name(pod)):
+            self._assumed.pop(meta.uid(before), None)
+        if before is pod:
+            return ()
+        node = (pods.node_name(pod) or self._assumed.get(meta.uid(pod), "")) if pod is not None else ""
+        if pod is None or not node or pods.is_terminal(pod):
+            self._snapshot.remove(key)
+            return tuple(self._waiting) if before is not None else ()
+        self._snapshot.place(key, pod, node, self._needs.of(pod))
+        if before is None or meta.labels(before) != meta.labels(pod):
+            return tuple(self._hoping)
+        return ()
+
+    # -- a pod wants a node
 
     async def reconcile(self, key: Key, env: Env) -> None:
         pod = env.caches["pods"].get(key)
         if pod is None or not _wants_node(pod) or meta.uid(pod) in self._assumed:
-            self._waiting.discard(key)
+            self._forget(key)
             return
-        needs = self._needs.of(pod)
-        snapshot = self._snapshot(env)
+        snapshot, needs = self._snapshot, self._needs.of(pod)
+        self._needs.forget_all_but(len(snapshot) + len(self._waiting))
         candidates, refused = feasible(pod, needs, snapshot)
         if candidates:
             await self._bind(key, pod, best(pod, needs, candidates, snapshot).name, env)
-        else:
-            self._waiting.add(key)
-            await _tell(pod, explain(len(snapshot.nodes), refused), env)
+            return
+        self._waiting.add(key)
+        if pod["spec"].get("affinity") or pod["spec"].get("topologySpreadConstraints"):
+            self._hoping.add(key)
+        await _tell(pod, explain(len(snapshot.nodes), refused), env)
 
-    def _snapshot(self, env: Env) -> snapshots.Snapshot:
-        namespaces = {meta.name(n): meta.labels(n) for n in env.caches["namespaces"].list()}
-        return snapshots.take(env.caches["nodes"].list(), self._placed(env.caches["pods"]), namespaces, self._needs)
-
-    def _placed(self, cache: Cache) -> Iterator[tuple[str, Obj]]:
-        for uid, (key, _) in list(self._assumed.items()):
-            pod = cache.get(key)
-            if pod is None or meta.uid(pod) != uid or pods.node_name(pod):
-                del self._assumed[uid]
-        for pod in cache.list():
-            node = pods.node_name(pod)
-            if not node and meta.uid(pod) in self._assumed:
-                node = self._assumed[meta.uid(pod)][1]
-            if node and not pods.is_terminal(pod):
-                yield node, pod
+    def _forget(self, key: Key) -> None:
+        self._waiting.discard(key)
+        self._hoping.discard(key)
 
     async def _bind(self, key: Key, pod: Obj, node: str, env: Env) -> None:
         """From here on the pod counts as placed, before the server has answered."""
-        self._waiting.discard(key)
-        self._assumed[meta.uid(pod)] = key, node
+        self._forget(key)
+        self._assumed[meta.uid(pod)] = node
+        self._snapshot.place(key, pod, node, self._needs.of(pod))
         scheduled = _conditions(pod, {"status": "True", "lastTransitionTime": meta.timestamp(env.clock.now())})
         patch = {"spec": {"nodeName": node}, "status": {"conditions": scheduled}}
         try:
             await patch_exactly(env, "pods", pod, patch, subresource="binding")
         except ApiError as error:
             self._assumed.pop(meta.uid(pod), None)
+            self._snapshot.remove(key)
+            self._keep(key, env.caches["pods"].get(key))
             if error.code != 404:
                 raise
             return

@@ -55,7 +55,7 @@ def _ports(pod: Obj, needs: Amounts, snapshot: Snapshot) -> Ask:
 def _resources(pod: Obj, needs: Amounts, snapshot: Snapshot) -> Ask:
     def ask(info: NodeInfo) -> list[str]:
         reasons = []
-        if "pods" in info.allocatable and len(info.pods) + 1 > info.allocatable["pods"]:
+        if "pods" in info.allocatable and len(info.by_key) + 1 > info.allocatable["pods"]:
             reasons.append("Too many pods")
         for resource, amount in needs.items():
             if amount and info.used.get(resource, 0) + amount > info.allocatable.get(resource, 0):
@@ -134,7 +134,7 @@ def _near(term: Obj, pod: Obj, snapshot: Snapshot) -> set[str] | None:
 
 def _refusals(pod: Obj, snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     """(topologyKey, domain) of running pods whose anti-affinity means this pod."""
-    for info, other in snapshot.pods():
+    for info, other in snapshot.avoiding():
         for term in affinity.terms(other, "podAntiAffinity", REQUIRED):
             key = term["topologyKey"]
             if key in info.labels and affinity.pod_matches(term, other, pod, snapshot):

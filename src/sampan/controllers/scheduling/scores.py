@@ -30,7 +30,7 @@ def best(pod: Obj, needs: Amounts, candidates: list[NodeInfo], snapshot: Snapsho
             sum(counts[info.labels.get(key, "")] for key, counts in soft),
             _siblings(pod, info),
             _allocated(needs, info),
-            len(info.pods),
+            len(info.by_key),
         )
 
     return min(candidates, key=lambda info: (order(info), info.name))
@@ -55,8 +55,7 @@ def _siblings(pod: Obj, info: NodeInfo) -> int:
     owner = meta.controller_of(pod)
     if owner is None:
         return 0
-    controllers = (meta.controller_of(p) for p in info.pods if not meta.deleting(p))
-    return sum(c is not None and c["uid"] == owner["uid"] for c in controllers)
+    return info.siblings[owner["uid"]]
 
 
 def _allocated(needs: Amounts, info: NodeInfo) -> float:

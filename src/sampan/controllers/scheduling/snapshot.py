@@ -1,12 +1,13 @@
-"""The cluster as the scheduler sees it at one moment."""
+"""The cluster as the scheduler sees it, kept up to date change by change: a full cluster makes no pod dearer."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sampan.api import meta, pods
-from sampan.api.meta import Obj
+from sampan.api.meta import Key, Obj
 from sampan.api.quantity import Quantity
 
 # Amounts by resource: cpu in thousandths, all else in whole units.
@@ -17,43 +18,103 @@ _IMPLIED = {"False": "node.kubernetes.io/not-ready", "Unknown": "node.kubernetes
 
 @dataclass
 class NodeInfo:
-    """A node, the pods on it, and what they have taken."""
+    """A node, the pods on it, and what they have taken. `siblings`: pods that stay, by the uid of their controller."""
 
-    node: Obj
+    name: str
+    labels: dict[str, str]
     allocatable: Amounts
     taints: list[Obj]
-    pods: list[Obj] = field(default_factory=list)
-    used: Amounts = field(default_factory=dict)
-    ports: set[tuple[str, str, int]] = field(default_factory=set)
+    by_key: dict[Key, Obj] = field(default_factory=dict)
+    used: Counter[str] = field(default_factory=Counter)
+    ports: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    siblings: Counter[str] = field(default_factory=Counter)
 
     @property
-    def name(self) -> str:
-        return meta.name(self.node)
+    def pods(self) -> Iterable[Obj]:
+        return self.by_key.values()
 
-    @property
-    def labels(self) -> dict[str, str]:
-        return meta.labels(self.node)
-
-    def add(self, pod: Obj, needs: Amounts) -> None:
-        self.pods.append(pod)
+    def count(self, pod: Obj, needs: Amounts, sign: int) -> None:
+        """Add (1) or take back (-1) what a pod holds."""
         for resource, amount in needs.items():
-            self.used[resource] = self.used.get(resource, 0) + amount
-        self.ports |= host_ports(pod)
+            self.used[resource] += sign * amount
+        for port in host_ports(pod):
+            self.ports[port] += sign
+            if not self.ports[port]:
+                del self.ports[port]
+        owner = meta.controller_of(pod)
+        if owner is not None and not meta.deleting(pod):
+            self.siblings[owner["uid"]] += sign
 
 
-@dataclass(frozen=True)
 class Snapshot:
     """All nodes by name, and the labels of all namespaces (for namespaceSelector)."""
 
-    nodes: dict[str, NodeInfo]
-    namespaces: Mapping[str, dict[str, str]]
+    def __init__(self) -> None:
+        self.nodes: dict[str, NodeInfo] = {}
+        self.namespaces: dict[str, dict[str, str]] = {}
+        self._placed: dict[Key, tuple[str, Obj, Amounts]] = {}
+        self._avoiding: set[Key] = set()
 
     def pods(self) -> Iterable[tuple[NodeInfo, Obj]]:
         return ((info, pod) for info in self.nodes.values() for pod in info.pods)
 
+    def avoiding(self) -> Iterable[tuple[NodeInfo, Obj]]:
+        """The pods that have anti-affinity."""
+        for key in self._avoiding:
+            node, pod, _ = self._placed[key]
+            if node in self.nodes:
+                yield self.nodes[node], pod
+
+    def placed(self, key: Key) -> Obj | None:
+        """The pod of this key that holds something on a node."""
+        found = self._placed.get(key)
+        return found[1] if found else None
+
+    def __len__(self) -> int:
+        return len(self._placed)
+
+    def place(self, key: Key, pod: Obj, node: str, needs: Amounts) -> None:
+        """The pod holds room on the node: bound to it or about to be, and not ended."""
+        self.remove(key)
+        self._placed[key] = node, pod, needs
+        if ((pod["spec"].get("affinity") or {}).get("podAntiAffinity")) is not None:
+            self._avoiding.add(key)
+        if (info := self.nodes.get(node)) is not None:
+            info.by_key[key] = pod
+            info.count(pod, needs, 1)
+
+    def remove(self, key: Key) -> None:
+        """The pod holds nothing any more."""
+        found = self._placed.pop(key, None)
+        if found is None:
+            return
+        node, pod, needs = found
+        self._avoiding.discard(key)
+        info = self.nodes.get(node)
+        if info is not None and info.by_key.pop(key, None) is not None:
+            info.count(pod, needs, -1)
+
+    def set_node(self, name: str, node: Obj | None) -> bool:
+        """The node as it is now, None when it is gone or going. Did anything change that matters for pods?"""
+        old = self.nodes.get(name)
+        if node is None:
+            self.nodes.pop(name, None)
+            return old is not None
+        info = NodeInfo(name, meta.labels(node), _allocatable(node), _taints(node))
+        if old is None:
+            for key, (where, pod, needs) in self._placed.items():
+                if where == name:
+                    info.by_key[key] = pod
+                    info.count(pod, needs, 1)
+            self.nodes[name] = info
+            return True
+        same = (old.labels, old.allocatable, old.taints) == (info.labels, info.allocatable, info.taints)
+        old.labels, old.allocatable, old.taints = info.labels, info.allocatable, info.taints
+        return not same
+
 
 class Needs:
-    """What each pod needs, computed once a pod: parsing quantities is the dear part of a snapshot."""
+    """What each pod needs, computed once a pod: parsing quantities is dear."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], Amounts] = {}
@@ -69,20 +130,6 @@ class Needs:
         """Start anew when most of what is known is of pods long gone."""
         if len(self._known) > 2 * alive + 100:
             self._known.clear()
-
-
-def take(
-    nodes: Iterable[Obj], placed: Iterable[tuple[str, Obj]], namespaces: Mapping[str, dict[str, str]], needs: Needs
-) -> Snapshot:
-    """`placed` are (node name, pod) of all pods that hold something: bound or about to be, and not ended."""
-    infos = {meta.name(n): NodeInfo(n, _allocatable(n), _taints(n)) for n in nodes if not meta.deleting(n)}
-    count = 0
-    for name, pod in placed:
-        count += 1
-        if name in infos:
-            infos[name].add(pod, needs.of(pod))
-    needs.forget_all_but(count)
-    return Snapshot(infos, namespaces)
 
 
 def amounts(resources: Mapping[str, Quantity]) -> Amounts:
