@@ -30,7 +30,7 @@ app.add_typer(image.app, name="image")
 
 def main(arguments: Sequence[str]) -> int:
     try:
-        result = app(list(arguments), standalone_mode=False)
+        result = app(list(arguments), prog_name="sampan", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
         _show(error.format_message(), f"sampan {_verb(arguments)}--help")
