@@ -345,3 +345,54 @@ async def _against_model(store: Store, steps: list[Step]) -> None:
 @given(steps=STEPS)
 def test_any_sequence_agrees_with_a_model(make: Make, steps: list[Step]) -> None:
     run(make, lambda store: _against_model(store, steps))
+
+
+def test_the_past_with_its_authors(make: Make) -> None:
+    async def test(store: Store) -> None:
+        await store.put("/a", b"1", author=b"ann")
+        await store.put("/ab", b"1", author=b"eve")
+        await store.put("/a", b"2", author=b"bob")
+        await store.delete("/a", author=b"cid")
+        await store.put("/a", b"3")
+        found = await store.versions("/a")
+        assert [(text(e), e.author, e.previous and e.previous.value) for e in found] == [
+            ("+/a=1@1", b"ann", None),
+            ("+/a=2@3", b"bob", b"1"),
+            ("-/a=2@4", b"cid", b"2"),
+            ("+/a=3@5", b"", None),
+        ]
+        assert [e.author for e in await store.history("")] == [b"ann", b"eve", b"bob", b"cid", b""]
+        assert found[0].at > 0
+        assert await store.revision_at(found[0].at) == 5  # the clock stands still
+        assert await store.revision_at(found[0].at - 1) == 0
+        await store.compact(3)
+        assert [text(e) for e in await store.versions("/a")][-2:] == ["-/a=2@4", "+/a=3@5"]
+
+    run(make, test)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), max_size=30), st.integers(0, 30))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_revision_of_the_past_can_be_listed(make: Make, steps: list[tuple[str, bool]], kept: int) -> None:
+    async def test(store: Store) -> None:
+        worlds = [dict[str, tuple[bytes, int]]()]
+        for name, deleted in steps:
+            world = dict(worlds[-1])
+            if deleted and name in world:
+                await store.delete(f"/{name}")
+                del world[name]
+            else:
+                record = await store.put(f"/{name}", b"%d" % len(worlds))
+                world[name] = (record.value, record.revision)
+            worlds.append(world)
+        await store.compact(kept)
+        for revision, world in enumerate(worlds):
+            if revision < min(kept, len(steps)):
+                with pytest.raises(Compacted):
+                    await store.at("/", revision)
+            else:
+                found = await store.at("/", revision)
+                assert {r.key[1:]: (r.value, r.revision) for r in found} == world
+                assert [r.key for r in found] == sorted(r.key for r in found)
+
+    run(make, test)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sampan.base import log
 from sampan.base.clock import Clock
-from sampan.base.errors import StoreError, StoreUnavailable
+from sampan.base.errors import StoreError, StoreUnavailable, UserError
 from sampan.base.tasks import Tasks
-from sampan.store.disk import Disk, rows_of
+from sampan.store.backup import take
+from sampan.store.recovery import mark_closed, open_disk
 from sampan.store.state import State, Write
 from sampan.store.types import Event, Record, Watch
 from sampan.store.worker import Worker
@@ -22,41 +24,60 @@ _log = log.get("store")
 
 # Rows looked at by one step of the sweep: a few milliseconds between two write batches.
 _SWEEP_ROWS = 500
+# How long history is kept however large it is: clients that were away for a moment resume their watches in it.
+_RESUME_SECONDS = 300.0
+# What a row costs on disk beside its value, roughly.
+_ROW_BYTES = 300
+# A backup may take this part of the time.
+_BACKUP_SHARE = 0.01
 
 _Pending = tuple[Write, "asyncio.Future[Record]"]
+
+
+@dataclass(frozen=True)
+class Keep:
+    """How long history is kept: `seconds`, or until it has `bytes` on disk, whichever is first.
+
+    `backup`: seconds between two backups of a store that changes; 0 is never.
+    """
+
+    seconds: float = 86400.0
+    bytes: int = 256 * 1024 * 1024
+    backup: float = 300.0
 
 
 class SqliteStore:
     """Implements `Store`. Made by `open`."""
 
-    def __init__(self, disk: Disk, clock: Clock, keep: float, bound: int) -> None:
-        self._disk = disk
+    def __init__(self, path: Path, clock: Clock, keep: Keep, bound: int) -> None:
         self._clock = clock
         self._keep = keep
         self._state = state = State(bound)
-        state.revision, state.compacted, records, self._tombs = disk.load()
+        self._disk, state.revision, state.compacted, records = open_disk(path, clock.now())
         state.records.update((r.key, r) for r in records)
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Pending] = []
         self._busy = False
         self._closed = False
+        self._writer = Worker("store-writer")
+        self._reader = Worker("store-reader")
+        self._tasks = Tasks("store")
 
     @classmethod
-    async def open(cls, path: str | Path, *, clock: Clock, keep: float = 300.0, bound: int = 16_384) -> SqliteStore:
-        """Open or create the file and start the upkeep. `keep`: seconds of history; `bound`: see `watching.Hub`.
+    async def open(
+        cls, path: str | Path, *, clock: Clock, keep: Keep | None = None, bound: int = 16_384
+    ) -> SqliteStore:
+        """Open or create the file and start the upkeep. `bound`: see `watching.Hub`.
 
-        Raises UserError when the file cannot be opened or is damaged.
+        A damaged file is restored from its own backup (`recovery.py`). Raises UserError when that cannot be, or when
+        the file cannot be opened.
         """
-        store = cls(Disk(Path(path)), clock, keep, bound)
-        store._writer = Worker("store-writer")
-        store._reader = Worker("store-reader")
-        store._tasks = Tasks("store")
+        keep = keep or Keep()
+        store = cls(Path(path), clock, keep, bound)
         store._tasks.start("upkeep", store._upkeep())
+        if keep.backup:
+            store._tasks.start("backup", store._back_up())
         return store
-
-    _writer: Worker
-    _reader: Worker
-    _tasks: Tasks
 
     @property
     def revision(self) -> int:
@@ -69,12 +90,17 @@ class SqliteStore:
         return self._state.list(prefix, after, limit)
 
     async def put(
-        self, key: str, value: bytes, expect: int | None = None, held: Callable[[int], Any] | None = None
+        self,
+        key: str,
+        value: bytes,
+        expect: int | None = None,
+        held: Callable[[int], Any] | None = None,
+        author: bytes = b"",
     ) -> Record:
-        return await self._enqueue(Write(key, value, expect, held))
+        return await self._enqueue(Write(key, value, expect, held, author))
 
-    async def delete(self, key: str, expect: int | None = None) -> Record:
-        return await self._enqueue(Write(key, None, expect, None))
+    async def delete(self, key: str, expect: int | None = None, author: bytes = b"") -> Record:
+        return await self._enqueue(Write(key, None, expect, None, author))
 
     def watch(self, prefix: str, after: int) -> Watch:
         return self._state.watch(prefix, after, self._replay)
@@ -86,6 +112,24 @@ class SqliteStore:
         self._state.check_kept(after)  # compaction may have passed us while we read
         return events
 
+    async def versions(self, key: str) -> builtins.list[Event]:
+        found: builtins.list[Event] = await self._reader.run(partial(self._disk.versions, key))
+        return [event for event in found if event.record.revision <= self.revision]
+
+    async def at(self, prefix: str, revision: int) -> builtins.list[Record]:
+        self._state.check_kept(revision)
+        upto = self.revision
+        records = [record for record in self.list(prefix) if record.revision <= revision]
+        if revision < upto:
+            records += await self._reader.run(partial(self._disk.replaced, prefix, revision, upto))
+            records.sort(key=lambda record: record.key)
+            self._state.check_kept(revision)
+        return records
+
+    async def revision_at(self, moment: float) -> int:
+        found: int = await self._reader.run(partial(self._disk.newest_at, moment))
+        return found
+
     async def compact(self, revision: int) -> None:
         state = self._state
         revision = min(revision, state.revision)
@@ -93,8 +137,6 @@ class SqliteStore:
             state.compacted = revision
             await self._writer.run(lambda: self._disk.mark_compacted(revision))
         await self._sweep()
-        # Only now: until its rows are gone, a key made anew must continue from its deletion.
-        self._tombs = {key: at for key, at in self._tombs.items() if at > state.compacted}
 
     async def close(self) -> None:
         """Write what is queued, end the watches, close the file."""
@@ -105,6 +147,9 @@ class SqliteStore:
         self._state.hub.close()
         await self._reader.stop()
         await self._writer.stop()
+        path = self._disk.path
+        self._disk.disconnect()
+        mark_closed(path)
         self._disk.close()
 
     # -- writing
@@ -122,13 +167,13 @@ class SqliteStore:
     def _next_batch(self) -> None:
         """Decide all waiting writes in order and send those that may be to the disk."""
         waiting, self._waiting = self._waiting, []
-        revision = self._state.revision
+        revision, at = self._state.revision, self._clock.now().timestamp()
         overlay: dict[str, Record | None] = {}
         events: builtins.list[Event] = []
         futures: builtins.list[asyncio.Future[Record]] = []
         for write, future in waiting:
             try:
-                event = self._state.judge(write, revision + 1, overlay)
+                event = self._state.judge(write, revision + 1, overlay, at)
             except Exception as refused:
                 if not future.done():
                     future.set_exception(refused)
@@ -139,8 +184,7 @@ class SqliteStore:
         if not events:
             self._batch_over()
             return
-        rows = rows_of(events, self._tombs, self._clock.now().timestamp())
-        self._writer.submit(lambda: self._disk.append(rows), lambda _, error: self._written(events, futures, error))
+        self._writer.submit(lambda: self._disk.append(events), lambda _, error: self._written(events, futures, error))
 
     def _written(
         self,
@@ -154,9 +198,6 @@ class SqliteStore:
                 if not future.done():
                     future.set_exception(error)
         else:
-            for event in events:
-                if event.deleted:
-                    self._tombs[event.record.key] = event.record.revision
             self._state.apply(events)
             for event, future in zip(events, futures, strict=True):
                 if not future.done():
@@ -182,14 +223,41 @@ class SqliteStore:
         return events
 
     async def _upkeep(self) -> None:
-        """Forget history older than `keep`, now and then, in small steps between the writes."""
+        """Forget history that is too old or too large, now and then, in small steps between the writes."""
         while True:
             try:
-                horizon = self._clock.now().timestamp() - self._keep
-                await self.compact(await self._writer.run(partial(self._disk.newest_before, horizon)))
+                await self.compact(await self.revision_at(self._clock.now().timestamp() - self._keep.seconds))
+                await self._compact_to_size()
             except StoreError as error:
                 _log.warning("history is not compacted: %s", error)
-            await self._clock.sleep(max(self._keep / 5, 1.0))
+            await self._clock.sleep(min(max(self._keep.seconds / 5, 1.0), 60.0))
+
+    async def _compact_to_size(self) -> None:
+        """Forget a part of the oldest history after the other until the rest is small enough."""
+        recent = await self.revision_at(self._clock.now().timestamp() - _RESUME_SECONDS)
+        while await self._history_bytes() > self._keep.bytes and self._state.compacted < recent:
+            oldest = self._state.compacted
+            await self.compact(min(recent, oldest + max((recent - oldest) // 8, 100)))
+
+    async def _history_bytes(self) -> int:
+        live = sum(len(record.value) + _ROW_BYTES for record in self._state.records.values())
+        used: int = await self._writer.run(self._disk.used)
+        return used - live
+
+    async def _back_up(self) -> None:
+        """A copy of the file now and then, while there is something new to copy."""
+        saved, pause = -1, self._keep.backup / 10
+        while True:
+            await self._clock.sleep(pause)
+            if saved == self.revision:
+                continue
+            revision, began = self.revision, self._loop.time()
+            try:
+                await asyncio.to_thread(take, self._disk.path)
+                saved = revision
+            except UserError as error:
+                _log.warning("%s", error)
+            pause = max(self._keep.backup, (self._loop.time() - began) / _BACKUP_SHARE)
 
     async def _sweep(self) -> None:
         swept = False

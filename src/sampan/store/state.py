@@ -21,6 +21,7 @@ class Write(NamedTuple):
     value: bytes | None
     expect: int | None
     held: Callable[[int], Any] | None
+    author: bytes = b""
 
 
 class State:
@@ -42,12 +43,12 @@ class State:
         keys = records.irange(first, prefix + "\U0010ffff", (inclusive, True))
         return [records[key] for key in (islice(keys, limit) if limit else keys)]
 
-    def judge(self, write: Write, revision: int, overlay: dict[str, Record | None]) -> Event:
+    def judge(self, write: Write, revision: int, overlay: dict[str, Record | None], at: float) -> Event:
         """The event this write is at `revision`, seen after the uncommitted ones in `overlay`. Raises Conflict."""
-        key, value, expect, held = write
+        key, value, expect, held, author = write
         previous = overlay[key] if key in overlay else self.records.get(key)
-        at = 0 if previous is None else previous.revision
-        if expect is not None and expect != at:
+        present = 0 if previous is None else previous.revision
+        if expect is not None and expect != present:
             raise Conflict(key, previous)
         if value is None:
             if previous is None:
@@ -58,7 +59,7 @@ class State:
         if held is not None:
             record.held = held(revision)
         overlay[key] = None if value is None else record
-        return Event(value is None, record, previous)
+        return Event(value is None, record, previous, author, at)
 
     def apply(self, events: builtins.list[Event]) -> None:
         """Make committed writes visible, then tell the watches."""

@@ -1,4 +1,4 @@
-"""The storage contract: eight verbs over keys and bytes.
+"""The storage contract: eleven verbs over keys and bytes.
 
 Revisions are positive integers, one counter for the whole store; each write (put or delete) takes the next one.
 Current records are read from memory and never wait; a write is acknowledged only after it is on disk.
@@ -31,12 +31,15 @@ class Record:
 class Event:
     """One write. `record` has the write's revision; for a delete it carries the last value.
 
-    `previous` is the record before this write, None for a create.
+    `previous` is the record before this write, None for a create (and where the past before it is forgotten).
+    `author` is what the writer said of itself, `at` the wall time of the write in seconds.
     """
 
     deleted: bool
     record: Record
     previous: Record | None
+    author: bytes = b""
+    at: float = 0.0
 
 
 class Watch(Protocol):
@@ -64,16 +67,22 @@ class Store(Protocol):
         ...
 
     async def put(
-        self, key: str, value: bytes, expect: int | None = None, held: Callable[[int], Any] | None = None
+        self,
+        key: str,
+        value: bytes,
+        expect: int | None = None,
+        held: Callable[[int], Any] | None = None,
+        author: bytes = b"",
     ) -> Record:
         """Write. `expect` 0: the key must not exist; N: it must be at revision N; None: whatever is there.
 
-        `held`, when given, is called with the write's revision to make the record's decoded form.
+        `held`, when given, is called with the write's revision to make the record's decoded form. `author` is kept
+        with the write for its history.
         Raises Conflict (with the current record) and StoreUnavailable.
         """
         ...
 
-    async def delete(self, key: str, expect: int | None = None) -> Record:
+    async def delete(self, key: str, expect: int | None = None, author: bytes = b"") -> Record:
         """Delete and return the last record, at the deletion's revision. Raises Conflict (current None: no key)."""
         ...
 
@@ -83,6 +92,18 @@ class Store(Protocol):
 
     async def history(self, prefix: str, after: int = 0, upto: int = 0, limit: int = 0) -> builtins.list[Event]:
         """Kept events of the past, oldest first; `upto` 0 is the present. Raises Compacted."""
+        ...
+
+    async def versions(self, key: str) -> builtins.list[Event]:
+        """All that is kept of one key's past, oldest first."""
+        ...
+
+    async def at(self, prefix: str, revision: int) -> builtins.list[Record]:
+        """`list` as it was at a revision of the past. Raises Compacted."""
+        ...
+
+    async def revision_at(self, moment: float) -> int:
+        """The newest kept revision written by this moment (wall seconds), 0 when none is."""
         ...
 
     async def compact(self, revision: int) -> None:

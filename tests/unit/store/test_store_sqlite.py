@@ -18,7 +18,7 @@ import pytest
 
 from sampan.base.clock import FakeClock
 from sampan.base.errors import Compacted, StoreUnavailable, UserError
-from sampan.store.sqlite import SqliteStore
+from sampan.store.sqlite import Keep, SqliteStore
 
 Step = Callable[[SqliteStore], Awaitable[Any]]
 
@@ -116,7 +116,7 @@ def test_upkeep_forgets_what_is_older_than_the_window(tmp_path: Path) -> None:
             store.watch("", 1199)
         assert [e.record.value for e in await store.history("", 1200)] == [b"new"]
 
-    sessions(tmp_path / "s.db", test, clock=clock, keep=100)
+    sessions(tmp_path / "s.db", test, clock=clock, keep=Keep(seconds=100, backup=0))
     assert count_rows(tmp_path / "s.db") == 11
 
 
@@ -220,10 +220,10 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 WRITER = """
 import asyncio, sys
 from sampan.base.clock import SystemClock
-from sampan.store.sqlite import SqliteStore
+from sampan.store.sqlite import Keep, SqliteStore
 
 async def main():
-    store = await SqliteStore.open(sys.argv[1], clock=SystemClock(), keep=0.05)
+    store = await SqliteStore.open(sys.argv[1], clock=SystemClock(), keep=Keep(seconds=0.05))
     async def writer(name):
         n = 0
         while True:
