@@ -33,7 +33,8 @@ def main(arguments: Sequence[str]) -> int:
         result = app(list(arguments), prog_name="sampan", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
-        _show(error.format_message(), f"sampan {_verb(arguments)}--help")
+        if message := error.format_message():  # none when it has shown the help instead
+            _show(message, f"sampan {_verb(arguments)}--help")
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         return 130
