@@ -89,6 +89,12 @@ def from_object(selector: Obj | None) -> LabelSelector:
     return LabelSelector((*_exact(selector.get("matchLabels") or {}).requirements, *expressions))
 
 
+def of_workload(workload: Obj) -> LabelSelector:
+    """Which pods are meant by spec.selector of a Deployment, Job, …; a ReplicationController's is a plain map."""
+    selector = workload["spec"].get("selector")
+    return from_map(selector) if workload["kind"] == "ReplicationController" else from_object(selector)
+
+
 def _exact(labels: Mapping[str, str]) -> LabelSelector:
     return LabelSelector(tuple(Requirement(k, "in", frozenset((v,))) for k, v in labels.items()))
 

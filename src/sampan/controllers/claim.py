@@ -17,7 +17,7 @@ from sampan.controllers.writes import patch_exactly
 async def claim(env: Env, owner_resource: str, owner: Obj, resource: str, candidates: Iterable[Obj]) -> list[Obj]:
     """The candidates that `owner` controls when this returns: orphans its selector matches are adopted, own ones that
     no longer match are released."""
-    selector = selectors.from_object(owner["spec"]["selector"])
+    selector = selectors.of_workload(owner)
     mine: list[Obj] = []
     may_adopt: bool | None = None
     for obj in candidates:

@@ -39,7 +39,7 @@ def _owners(pod: Obj, caches: Mapping[str, Cache]) -> Iterable[Key]:
         return (Key(meta.namespace(pod), reference["name"]),) if reference["kind"] == "ReplicaSet" else ()
     labels = meta.labels(pod)
     sets = caches[RESOURCE].list(meta.namespace(pod))
-    return [meta.key(rs) for rs in sets if selectors.from_object(rs["spec"]["selector"]).matches(labels)]
+    return [meta.key(rs) for rs in sets if selectors.of_workload(rs).matches(labels)]
 
 
 class ReplicaSets:

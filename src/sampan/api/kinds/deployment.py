@@ -88,31 +88,13 @@ def _strategy(strategy: Obj) -> list[FieldError]:
 def _rolling(rolling: Obj) -> list[FieldError]:
     surge, unavailable = rolling.get("maxSurge", 0), rolling.get("maxUnavailable", 0)
     path = f"{_STRATEGY}.rollingUpdate.maxUnavailable"
-    found = _int_or_percent(path, unavailable) + _int_or_percent(f"{_STRATEGY}.rollingUpdate.maxSurge", surge)
-    if not (_number(surge) or _number(unavailable)):
-        found.append(fields.invalid(path, _go_int_or_string(unavailable), "may not be 0 when `maxSurge` is 0"))
-    if isinstance(unavailable, str) and _number(unavailable) > 100:
-        found.append(fields.invalid(path, _go_int_or_string(unavailable), "must not be greater than 100%"))
+    found = workload.int_or_percent(path, unavailable)
+    found += workload.int_or_percent(f"{_STRATEGY}.rollingUpdate.maxSurge", surge)
+    if not (workload.number(surge) or workload.number(unavailable)):
+        found.append(fields.invalid(path, workload.go_int_or_string(unavailable), "may not be 0 when `maxSurge` is 0"))
+    if isinstance(unavailable, str) and workload.number(unavailable) > 100:
+        found.append(fields.invalid(path, workload.go_int_or_string(unavailable), "must not be greater than 100%"))
     return found
-
-
-def _int_or_percent(path: str, value: int | str) -> list[FieldError]:
-    if isinstance(value, int):
-        return validation.nonnegative(path, value)
-    return [fields.invalid(path, _go_int_or_string(value), text) for text in validation.percent(value)]
-
-
-def _number(value: int | str) -> int:
-    """A percentage without its sign; 0 for text that is none (which is a fault of its own)."""
-    if isinstance(value, int):
-        return value
-    return 0 if validation.percent(value) else int(value.removesuffix("%"))
-
-
-def _go_int_or_string(value: int | str) -> fields.Raw:
-    """An IntOrString as Go's %#v shows the struct."""
-    kind, number, text = (0, value, "") if isinstance(value, int) else (1, 0, value)
-    return fields.Raw(f"intstr.IntOrString{{Type:{kind}, IntVal:{number}, StrVal:{fields.quote(text)}}}")
 
 
 def _row(deployment: Obj, now: datetime) -> list[Any]:

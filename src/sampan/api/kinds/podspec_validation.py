@@ -153,10 +153,10 @@ def validate_pod_template(template: Obj, path: str) -> list[FieldError]:
     return found
 
 
-def validate_selected_template(spec: Obj, kind: str) -> list[FieldError]:
-    """spec.selector and spec.template of a workload that keeps its pods running (Deployment, ReplicaSet).
+def validate_selected_template(spec: Obj, kind: str, called: str = "deployment") -> list[FieldError]:
+    """spec.selector and spec.template of a workload that keeps its pods running (Deployment, ReplicaSet, DaemonSet).
 
-    `kind` appears in the text of what the kind does not support.
+    `kind` appears in the text of what the kind does not support, `called` in that of an empty selector.
     """
     selector = spec.get("selector")
     shown = fields.go_label_selector(selector)
@@ -166,16 +166,17 @@ def validate_selected_template(spec: Obj, kind: str) -> list[FieldError]:
         found = validation.label_selector("spec.selector", selector)
         if not (selector.get("matchLabels") or selector.get("matchExpressions")):
             # ReplicaSets are told "deployment", too.
-            found.append(fields.invalid("spec.selector", shown, "empty selector is invalid for deployment"))
+            found.append(fields.invalid("spec.selector", shown, f"empty selector is invalid for {called}"))
     try:
         chosen = selectors.from_object(selector)
     except KeyError:  # an operator that does not exist
         return [*found, fields.invalid("spec.selector", shown, "invalid label selector")]
     template = spec.get("template") or {}
-    return found + _matches(chosen, template) + _long_running(template, kind)
+    return found + template_matches(chosen, template) + validate_long_running(template, kind)
 
 
-def _matches(selector: LabelSelector, template: Obj) -> list[FieldError]:
+def template_matches(selector: LabelSelector, template: Obj) -> list[FieldError]:
+    """Would the workload find the pods of its own template?"""
     labels = (template.get("metadata") or {}).get("labels") or {}
     if selector.empty or selector.matches(labels):
         return []
@@ -183,7 +184,7 @@ def _matches(selector: LabelSelector, template: Obj) -> list[FieldError]:
     return [fields.invalid("spec.template.metadata.labels", shown, "`selector` does not match template `labels`")]
 
 
-def _long_running(template: Obj, kind: str) -> list[FieldError]:
+def validate_long_running(template: Obj, kind: str) -> list[FieldError]:
     found = validate_pod_template(template, "spec.template")
     spec = template.get("spec") or {}
     if (policy := spec.get("restartPolicy")) != "Always":

@@ -1,4 +1,4 @@
-"""What Deployment and ReplicaSet share: the cells of their wide tables and their selectors' immutability.
+"""What the kinds with a pod template share: cells of their wide tables, selectors, counts, amounts in percent.
 
 Source: k8s.io/kubernetes/pkg/printers/internalversion, pkg/registry/apps (1.32).
 """
@@ -19,13 +19,14 @@ WIDE_COLUMNS = (
 
 
 def wide_cells(workload: Obj) -> list[str]:
-    spec = workload["spec"]
-    containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or []
-    return [
-        ",".join(c["name"] for c in containers),
-        ",".join(c["image"] for c in containers),
-        selector_text(spec.get("selector")),
-    ]
+    """Containers, images and selector."""
+    return [*template_cells(workload["spec"].get("template")), selector_text(workload["spec"].get("selector"))]
+
+
+def template_cells(template: Obj | None) -> list[str]:
+    """Containers and images of a pod template, which may be one that was not validated."""
+    containers = ((template or {}).get("spec") or {}).get("containers") or []
+    return [",".join(c.get(key, "") for c in containers) for key in ("name", "image")]
 
 
 def selector_kept(new: Obj, old: Obj) -> list[FieldError]:
@@ -38,3 +39,22 @@ def status_counts(new: Obj, keys: tuple[str, ...]) -> list[FieldError]:
     """Counts of a status: none below 0."""
     status = new.get("status") or {}
     return [e for key in keys for e in validation.nonnegative(f"status.{key}", status.get(key) or 0)]
+
+
+def int_or_percent(path: str, value: int | str) -> list[FieldError]:
+    if isinstance(value, int):
+        return validation.nonnegative(path, value)
+    return [fields.invalid(path, go_int_or_string(value), text) for text in validation.percent(value)]
+
+
+def number(value: int | str) -> int:
+    """A percentage without its sign; 0 for text that is none (which is a fault of its own)."""
+    if isinstance(value, int):
+        return value
+    return 0 if validation.percent(value) else int(value.removesuffix("%"))
+
+
+def go_int_or_string(value: int | str) -> fields.Raw:
+    """An IntOrString as Go's %#v shows the struct."""
+    kind, number, text = (0, value, "") if isinstance(value, int) else (1, 0, value)
+    return fields.Raw(f"intstr.IntOrString{{Type:{kind}, IntVal:{number}, StrVal:{fields.quote(text)}}}")
