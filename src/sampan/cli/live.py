@@ -80,13 +80,13 @@ class _View:
             _line(key, "gone", "2")
             return
         cells = dict(zip(self._columns, self._row(new, datetime.now().astimezone()), strict=True))
-        shown = tuple(str(cells[name]) for name in ("Ready", "Status", "Restarts", "IP", "Node"))
-        if shown == self._shown.get(key):
+        ready, status, restarts, ip, node = (str(cells[n]) for n in ("Ready", "Status", "Restarts", "IP", "Node"))
+        if self._shown.get(key) == (ready, status, restarts):
             return
-        self._shown[key] = shown
-        ready, status, restarts, ip, node = shown
+        self._shown[key] = (ready, status, restarts)
+        where = f"{ip:<15} {node}" if ip != "<none>" else ""
         more = f"  restarts {restarts}" if restarts.split(" ")[0] != "0" else ""
-        _line(key, f"{ready} {status:<18} {ip:<15} {node}{more}", COLORS.get(status, "31"))
+        _line(key, f"{ready} {status:<18} {where}{more}".rstrip(), COLORS.get(status, "31"))
 
 
 def _line(key: meta.Key, text: str, color: str) -> None:
