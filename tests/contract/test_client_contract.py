@@ -47,6 +47,7 @@ async def _server(folder: Path, store: Store | None = None, port: int = 0) -> Se
         client_ca=folder / "ca.crt",
         service_cidr=IPv4Network("10.96.0.0/16"),
         agent_socket=lambda node: folder / f"{node}.sock",
+        account_key=folder / "sa.key",
     )
     server = Server(config, SCHEME, store or MemoryStore(), SystemClock(), random.Random(1))
     await server.start()

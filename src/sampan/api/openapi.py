@@ -20,6 +20,7 @@ from sampan.api.scheme import Resource, Scheme
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _ALWAYS = tuple(f"{_META}.{name}" for name in ("APIResourceList", "DeleteOptions", "Patch", "Status", "WatchEvent"))
 _SCALE, _EVICTION = "io.k8s.api.autoscaling.v1.Scale", "io.k8s.api.policy.v1.Eviction"
+_TOKEN = "io.k8s.api.authentication.v1.TokenRequest"
 
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
@@ -50,6 +51,7 @@ _SUBRESOURCES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     "portforward": _CONNECT,
     "eviction": {"post": ("post", _WRITE)},
     "binding": {"post": ("post", _WRITE)},
+    "token": {"post": ("post", _WRITE)},
     "finalize": {"put": ("put", _WRITE)},
 }
 _TYPES = {
@@ -113,6 +115,7 @@ def _closure(resources: Iterable[Resource]) -> list[str]:
     for resource in resources:
         todo += [resource.definition, f"{resource.definition}List"] if resource.stored else [resource.definition]
         todo += [_SCALE] if "scale" in resource.subresources else []
+        todo += [_TOKEN] if "token" in resource.subresources else []
         todo += [_EVICTION] if "eviction" in resource.subresources else []
     found: set[str] = set()
     while todo:
@@ -207,12 +210,13 @@ def _methods(
 
 
 def _definition(resource: Resource, part: str, action: str) -> str:
-    special = {"scale": _SCALE, "eviction": _EVICTION}
+    special = {"scale": _SCALE, "eviction": _EVICTION, "token": _TOKEN}
     return f"{resource.definition}List" if action == "list" else special.get(part, resource.definition)
 
 
 def _group_version_kind(resource: Resource, part: str) -> Obj:
     special = {"scale": ("autoscaling", "v1", "Scale"), "eviction": ("policy", "v1", "Eviction")}
+    special["token"] = ("authentication.k8s.io", "v1", "TokenRequest")
     group, version, kind = special.get(part, (resource.group, resource.version, resource.kind))
     return {"group": group, "version": version, "kind": kind}
 

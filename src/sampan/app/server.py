@@ -12,7 +12,7 @@ from sampan.base.clock import SystemClock
 from sampan.base.tasks import Tasks
 from sampan.client.controller import ControllerManager
 from sampan.client.local import LocalClient
-from sampan.controllers import table
+from sampan.controllers import service_account_tokens, table
 from sampan.server.server import Server, ServerConfig
 from sampan.server.types import Deletion, User
 from sampan.server.watch import Asked
@@ -39,7 +39,8 @@ class ServerProcess:
         self._server = Server(self._config(), SCHEME, self._store, self._clock)
         client = LocalClient(self._server.registry, Asked, Deletion)
         root_ca = (cluster.pki / "ca.crt").read_text()
-        self._controllers = ControllerManager(table(SCHEME, root_ca), client, self._clock)
+        accounts = service_account_tokens.controller(root_ca, self._server.tokens.legacy)
+        self._controllers = ControllerManager((*table(SCHEME, root_ca), accounts), client, self._clock)
         await self._server.start()
         self._controllers.start()
         host_ports = HostPorts(cluster.plan.host_table, self._clock)
@@ -66,5 +67,6 @@ class ServerProcess:
             service_cidr=IPv4Network(cluster.plan.service_cidr),
             node_ports=NODE_PORTS,
             agent_socket=cluster.agent_socket,
+            account_key=cluster.pki / "sa.key",
             tokens={cluster.token: User("kubernetes-admin", ("system:masters",))},
         )

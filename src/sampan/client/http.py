@@ -83,8 +83,9 @@ class HttpClient:
                     raise _error(event["object"].get("code", 500), event["object"], line)
                 yield WatchEvent(event["type"], event["object"])
 
-    async def create(self, resource: str, obj: Obj) -> Obj:
-        return await self._call("POST", self._path(resource, self._home(resource, obj)), body=obj)
+    async def create(self, resource: str, obj: Obj, *, subresource: str = "") -> Obj:
+        name = meta.name(obj) if subresource else ""
+        return await self._call("POST", self._path(resource, self._home(resource, obj), name, subresource), body=obj)
 
     async def update(self, resource: str, obj: Obj) -> Obj:
         return await self._call("PUT", self._path(resource, self._home(resource, obj), meta.name(obj)), body=obj)

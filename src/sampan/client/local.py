@@ -81,7 +81,9 @@ class LocalClient(Generic[A, D]):
                 for kind, held in batch:
                     yield WatchEvent(kind, held.obj)
 
-    async def create(self, resource: str, obj: Obj) -> Obj:
+    async def create(self, resource: str, obj: Obj, *, subresource: str = "") -> Obj:
+        if subresource:
+            raise status.method_not_allowed(f"{resource}/{subresource} is served over HTTP only")
         return (await self._registry.create(resource, obj)).obj
 
     async def update(self, resource: str, obj: Obj) -> Obj:

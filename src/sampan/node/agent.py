@@ -24,6 +24,7 @@ from sampan.node.podfiles import DnsConfig
 from sampan.node.registration import Identity, Registration, capacity
 from sampan.node.reporter import Reporter
 from sampan.node.runtime.types import Runtime
+from sampan.node.tokens import TokenManager
 from sampan.node.worker import Drained, PodWorker, Tools
 
 _log = log.get("node")
@@ -88,6 +89,7 @@ class Agent:
             clock=clock,
             events=self._events,
             objects=Objects(client, clock, self._tasks),
+            tokens=TokenManager(client, clock),
             services=services,
             reporter=Reporter(client, clock),
             addresses=Addresses(identity.pod_cidr),
@@ -112,6 +114,7 @@ class Agent:
             ("own node", self._registration.watch()),
             ("events", self._events.run()),
             ("statuses", self._tools.reporter.run()),
+            ("tokens", self._tools.tokens.run()),
             ("pods", self._pods.run()),
             ("runtime changes", self._follow_runtime()),
             ("adoption", self._adopt()),

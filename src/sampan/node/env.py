@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sampan.api import meta
 from sampan.api.meta import Obj
@@ -29,6 +30,17 @@ class Ref:
 Found = Mapping[Ref, Obj | None]
 
 
+class TokenRef(NamedTuple):
+    """A token of the pod's service account: for whom, and for how many seconds."""
+
+    audience: str
+    seconds: int
+
+
+# A token, or why there is none.
+Tokens = Mapping[TokenRef, bytes | str]
+
+
 def references(container: Obj) -> set[Ref]:
     """The ConfigMaps and Secrets that the environment needs."""
     found = set()
@@ -36,15 +48,15 @@ def references(container: Obj) -> set[Ref]:
         found.add(_from_ref(source)[0])
     for entry in container.get("env") or ():
         origin = entry.get("valueFrom") or {}
-        for field, resource in (("configMapKeyRef", "configmaps"), ("secretKeyRef", "secrets")):
-            if field in origin:
-                found.add(Ref(resource, origin[field].get("name", "")))
+        for source, resource in (("configMapKeyRef", "configmaps"), ("secretKeyRef", "secrets")):
+            if source in origin:
+                found.add(Ref(resource, origin[source].get("name", "")))
     return found
 
 
 @dataclass(frozen=True)
 class Context:
-    """What values may refer to. `objects` has every `references` (None: does not exist)."""
+    """What values may refer to. `objects` has every `references` (None: does not exist), `tokens` those of volumes."""
 
     pod: Obj
     pod_ip: str
@@ -52,6 +64,7 @@ class Context:
     objects: Found
     services: Mapping[str, str]
     allocatable: Mapping[str, str]
+    tokens: Tokens = field(default_factory=dict)
 
 
 def environment(container: Obj, context: Context) -> dict[str, str]:
@@ -110,22 +123,22 @@ def _object(objects: Found, ref: Ref, optional: bool) -> Obj | None:
 
 
 def _value_from(origin: Obj, container: Obj, context: Context) -> str | None:
-    if field := origin.get("fieldRef"):
-        return field_value(context.pod, field["fieldPath"], context.pod_ip, context.host_ip)
-    if field := origin.get("resourceFieldRef"):
-        target = _container(context.pod, field.get("containerName")) or container
-        return resource_value(target, field, context.allocatable)
-    resource, field = (
+    if source := origin.get("fieldRef"):
+        return field_value(context.pod, source["fieldPath"], context.pod_ip, context.host_ip)
+    if source := origin.get("resourceFieldRef"):
+        target = _container(context.pod, source.get("containerName")) or container
+        return resource_value(target, source, context.allocatable)
+    resource, source = (
         ("configmaps", origin["configMapKeyRef"])
         if "configMapKeyRef" in origin
         else ("secrets", origin.get("secretKeyRef") or {})
     )
-    optional = bool(field.get("optional"))
-    obj = _object(context.objects, Ref(resource, field.get("name", "")), optional)
-    content = data(obj).get(field["key"]) if obj is not None else None
+    optional = bool(source.get("optional"))
+    obj = _object(context.objects, Ref(resource, source.get("name", "")), optional)
+    content = data(obj).get(source["key"]) if obj is not None else None
     if content is None and not optional:
-        where = f"{KINDS[resource]} {meta.namespace(context.pod)}/{field.get('name', '')}"
-        raise ConfigError(f"couldn't find key {field['key']} in {where}")
+        where = f"{KINDS[resource]} {meta.namespace(context.pod)}/{source.get('name', '')}"
+        raise ConfigError(f"couldn't find key {source['key']} in {where}")
     return None if content is None else content.decode(errors="replace")
 
 

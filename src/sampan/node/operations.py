@@ -6,6 +6,7 @@ A failure becomes an event, a waiting reason and a time to try again; never an e
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sampan.api import meta
@@ -20,7 +21,7 @@ from sampan.node.fields import ConfigError
 from sampan.node.memory import Trouble
 from sampan.node.pod import FIRST_BACKOFF, LAST_BACKOFF, Command, containers, latest
 from sampan.node.runtime.types import ContainerSpec, Mount, SandboxSpec
-from sampan.node.volume_content import volume_references
+from sampan.node.volume_content import token_references, volume_references
 
 if TYPE_CHECKING:
     from sampan.node.worker import PodWorker
@@ -102,7 +103,7 @@ class Operations:
         every = refs.union(*(env.references(c) for c in containers(worker.pod)))
         self._tools.objects.follow(worker.uid, meta.namespace(worker.pod), every, worker.retry)
         try:
-            context = await self._context(refs)
+            context = await self._context(refs, token_references(worker.pod))
             if worker.sandbox:  # adopted: it has its volumes, whatever became of the objects meanwhile
                 worker.volumes.refresh(worker.pod, context, self._tools.clock.now())
             else:
@@ -117,20 +118,24 @@ class Operations:
 
     async def _refresh(self) -> None:
         worker = self._worker
-        context = await self._context(volume_references(worker.pod))
+        context = await self._context(volume_references(worker.pod), token_references(worker.pod))
         worker.volumes.refresh(worker.pod, context, self._tools.clock.now())
 
-    async def _context(self, refs: set[env.Ref]) -> env.Context:
+    async def _context(self, refs: set[env.Ref], tokens: Iterable[env.TokenRef] = ()) -> env.Context:
         worker, tools = self._worker, self._tools
         namespace = meta.namespace(worker.pod)
         links = worker.pod["spec"].get("enableServiceLinks") is not False
+        objects, issued = await asyncio.gather(
+            tools.objects.get(namespace, refs), tools.tokens.get(worker.pod, tokens, self.refresh)
+        )
         return env.Context(
             pod=worker.pod,
             pod_ip=worker.ip,
             host_ip=tools.node_ip,
-            objects=await tools.objects.get(namespace, refs),
+            objects=objects,
             services=service_env.service_env(self._services(namespace), namespace, links),
             allocatable=tools.allocatable,
+            tokens=issued,
         )
 
     def _services(self, namespace: str) -> list[Obj]:
@@ -185,6 +190,7 @@ class Operations:
             await self._tools.runtime.remove_sandbox(self._worker.uid)
         self._tools.addresses.release(self._worker.uid)
         self._tools.objects.unfollow(self._worker.uid)
+        self._tools.tokens.forget(self._worker.uid)
         self._worker.volumes.remove()
         self._worker.memory.torn_down = True
 

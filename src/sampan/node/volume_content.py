@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sampan.api.meta import Obj
 from sampan.node.atomicdir import File
-from sampan.node.env import Context, Ref, data
+from sampan.node.env import Context, Ref, TokenRef, data
 from sampan.node.fields import ConfigError, field_value, resource_value
 
 _KINDS = {"configMap": "configmaps", "secret": "secrets"}
@@ -22,6 +22,16 @@ def volume_references(pod: Obj) -> set[Ref]:
         for source in _sources(volume)
         for kind in _KINDS
         if kind in source
+    }
+
+
+def token_references(pod: Obj) -> set[TokenRef]:
+    """The tokens of its service account that the pod's volumes show."""
+    return {
+        _token_ref(source["serviceAccountToken"])
+        for volume in pod["spec"].get("volumes") or ()
+        for source in _sources(volume)
+        if "serviceAccountToken" in source
     }
 
 
@@ -41,6 +51,10 @@ def _sources(volume: Obj) -> list[Obj]:
     return [{kind: volume[kind]} for kind in ("configMap", "secret", "downwardAPI") if kind in volume]
 
 
+def _token_ref(source: Obj) -> TokenRef:
+    return TokenRef(source.get("audience") or "", int(source.get("expirationSeconds") or 3600))
+
+
 def _ref(kind: str, source: Obj) -> Ref:
     return Ref(_KINDS[kind], source.get("name") or source.get("secretName") or "")
 
@@ -49,6 +63,12 @@ def _source_files(source: Obj, mode: int, context: Context) -> dict[str, File]:
     for kind in _KINDS:
         if kind in source:
             return _object_files(kind, source[kind], mode, context)
+    if "serviceAccountToken" in source:
+        wanted = source["serviceAccountToken"]
+        token = context.tokens.get(_token_ref(wanted), "not asked for")
+        if isinstance(token, str):
+            raise ConfigError(f"failed to fetch token: {token}")
+        return {_inside(wanted["path"]): File(token, mode)}
     if "downwardAPI" in source:
         return dict(_downward(item, mode, context) for item in source["downwardAPI"].get("items") or ())
     raise ConfigError(f"projected source {next(iter(source), '')} is not supported yet")

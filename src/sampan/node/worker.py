@@ -32,6 +32,7 @@ from sampan.node.reporter import Reporter
 from sampan.node.runtime.types import ContainerState, Runtime
 from sampan.node.status import pod_status
 from sampan.node.termination import termination_message
+from sampan.node.tokens import TokenManager
 from sampan.node.volumes import Volumes
 
 _log = log.get("node")
@@ -48,6 +49,7 @@ class Tools:
     clock: Clock
     events: Recorder
     objects: Objects
+    tokens: TokenManager
     services: Cache
     reporter: Reporter
     addresses: Addresses

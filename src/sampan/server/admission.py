@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sampan.api.meta import Obj, deleting
 from sampan.api.scheme import Resource
 from sampan.api.status import forbidden, not_found
+from sampan.server.token_volume import automount
 from sampan.server.types import SYSTEM, User
 
 Lookup = Callable[[str, str, str], Obj | None]
@@ -72,6 +73,12 @@ def _service_account(request: Attributes) -> None:
         why = f'error looking up service account {request.namespace}/{name}: serviceaccount "{name}" not found'
         raise forbidden("pods", request.name, why)
     spec["serviceAccountName"] = spec["serviceAccount"] = name
+    account = request.lookup("serviceaccounts", name, request.namespace) or {}
+    if "imagePullSecrets" not in spec and account.get("imagePullSecrets"):
+        spec["imagePullSecrets"] = [dict(secret) for secret in account["imagePullSecrets"]]
+    mounts = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken"))
+    if mounts is not False:
+        automount(request.obj)
 
 
 _UNHEALTHY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")

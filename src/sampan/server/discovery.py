@@ -40,6 +40,7 @@ SUBRESOURCES = {
     "portforward": Subresource("PodPortForwardOptions", _CONNECT, "", "v1"),
     "eviction": Subresource("Eviction", ("create",), "policy", "v1"),
     "binding": Subresource("Binding", ("create",), "", "v1"),
+    "token": Subresource("TokenRequest", ("create",), "authentication.k8s.io", "v1"),
     "finalize": Subresource("", ("update",)),
 }
 

@@ -10,7 +10,7 @@ Source: k8s.io/apiserver/pkg/endpoints/{request/requestinfo.go,installer.go}.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sampan.api.rbac import Ask
 from sampan.api.scheme import Resource
@@ -61,6 +61,8 @@ class Parts:
     documents: Documents
     checks: Mapping[str, health.Check]
     metrics: health.Metrics
+    # Further fixed paths.
+    pages: Mapping[str, Callable[[Request], Response]] = field(default_factory=dict)
 
 
 class Api:
@@ -75,6 +77,7 @@ class Api:
         self._plain: dict[str, Callable[[Request], Response]] = {
             "/version": lambda request: answer.json(200, health.version()),
             "/metrics": parts.metrics.answer,
+            **parts.pages,
         }
         for name in _HEALTH:
             self._plain[f"/{name}"] = self._health(name)

@@ -27,6 +27,7 @@ from sampan.server.discovery import Discovery
 from sampan.server.documents import Documents
 from sampan.server.registry import Registry
 from sampan.server.routes import Api, Parts
+from sampan.server.tokens import Tokens
 from sampan.server.types import User
 from sampan.server.verbs import Verbs
 from sampan.store.types import Store
@@ -44,6 +45,7 @@ class ServerConfig:
 
     `cert`, `key`: the server's own; `client_ca`: who signs client certificates. `tokens`: bearer token → user.
     `node_ports` is inclusive. `agent_socket(node)`: the Unix socket of a node's agent.
+    `account_key`: what signs the tokens of service accounts; made when missing.
     """
 
     listen: tuple[str, ...]
@@ -54,6 +56,7 @@ class ServerConfig:
     client_ca: Path
     service_cidr: IPv4Network
     agent_socket: Callable[[str], Path]
+    account_key: Path
     node_ports: tuple[int, int] = (30000, 32767)
     tokens: Mapping[str, User] = field(default_factory=dict)
     sockets: tuple[socket.socket, ...] = ()
@@ -74,6 +77,7 @@ class Server:
         self.registry = Registry(scheme, store, clock, self._services, chance)
         self._authorizer = Authorizer(self.registry)
         self.registry.guards = escalation.guards(self._authorizer)
+        self.tokens = Tokens(config.account_key, self.registry.lookup, clock)
         self._agents = Agents(config.agent_socket)
         self._http: HttpServer | None = None
         self._api: Api | None = None
@@ -123,8 +127,8 @@ class Server:
     def _build(self) -> Api:
         return Api(
             Parts(
-                verbs=Verbs(self.registry, self._agents),
-                authenticator=Authenticator(self.config.tokens),
+                verbs=Verbs(self.registry, self._agents, self.tokens),
+                authenticator=Authenticator(self.config.tokens, self.tokens.judge),
                 authorizer=self._authorizer,
                 discovery=Discovery(self._scheme, f"{self.config.advertise}:{self.port}"),
                 documents=Documents(self._scheme),
@@ -133,6 +137,12 @@ class Server:
                     "poststarthook/bootstrap": lambda: "" if self._ready else "not finished",
                 },
                 metrics=health.Metrics(),
+                pages={
+                    "/openid/v1/jwks": lambda request: answer.json(200, self.tokens.signer.key_set()),
+                    "/.well-known/openid-configuration": lambda request: answer.json(
+                        200, self.tokens.discovery(f"https://{self.config.advertise}:{self.port}")
+                    ),
+                },
             )
         )
 

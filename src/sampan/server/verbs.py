@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 from sampan.api import patch as patches
 from sampan.api import scale, schema
+from sampan.api.kinds.review import TOKEN_REQUEST
 from sampan.api.meta import Obj
 from sampan.api.scheme import Resource
-from sampan.api.status import bad_request
+from sampan.api.status import bad_request, method_not_allowed
 from sampan.base.http.types import Request, Response, Stream, Upgrade
 from sampan.server import answer, negotiate, pods, scaling
 from sampan.server.agents import Agents
 from sampan.server.negotiate import PLAIN, Query
 from sampan.server.registry import Registry
+from sampan.server.tokens import Tokens
 from sampan.server.types import Deleted, Held, Listing, Options, User
 
 Answer = Response | Stream | Upgrade
@@ -42,9 +44,10 @@ class Target:
 class Verbs:
     """`table`: verb → action. `subresources`: (subresource, verb) → action."""
 
-    def __init__(self, registry: Registry, agents: Agents) -> None:
+    def __init__(self, registry: Registry, agents: Agents, tokens: Tokens | None = None) -> None:
         self.registry = registry
         self._agents = agents
+        self._tokens = tokens
         self.table: dict[str, Action] = {
             "get": self._get,
             "list": self._list,
@@ -65,6 +68,7 @@ class Verbs:
             ("scale", "patch"): self._patch_scale,
             ("binding", "create"): self._bind,
             ("eviction", "create"): self._evict,
+            ("token", "create"): self._token,
             ("log", "get"): self._log,
             ("exec", "get"): self._stream,
             ("exec", "create"): self._stream,
@@ -196,6 +200,14 @@ class Verbs:
         body = negotiate.parse_body(request, negotiate.EVICTION)
         await pods.evict(self.registry, target.namespace, target.name, body, options)
         return answer.success(201, "", "")
+
+    async def _token(self, request: Request, target: Target) -> Response:
+        if self._tokens is None:
+            raise method_not_allowed()
+        options = negotiate.options(target.query, target.user)
+        body = self._decode(request, TOKEN_REQUEST, options)
+        made = self._tokens.request(target.namespace, target.name, body, target.user)
+        return answer.warn(answer.json(201, made), options.warnings)
 
     async def _log(self, request: Request, target: Target) -> Answer:
         pod = self.registry.get("pods", target.name, target.namespace).obj

@@ -225,7 +225,7 @@ def test_volume_content() -> None:
     assert volume_references(make_pod(volumes=[projected])) == {Ref("configmaps", "cfg"), Ref("secrets", "sec")}
     with pytest.raises(ConfigError, match="references non-existent config key: q"):
         volume_files({"name": "v", "configMap": {"name": "cfg", "items": [{"key": "q", "path": "q"}]}}, context())
-    with pytest.raises(ConfigError, match="serviceAccountToken is not supported yet"):
+    with pytest.raises(ConfigError, match="failed to fetch token: not asked for"):
         volume_files({"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}, context())
 
 

@@ -19,6 +19,7 @@ from sampan.node.addresses import Addresses
 from sampan.node.objects import Objects
 from sampan.node.podfiles import DnsConfig
 from sampan.node.reporter import Reporter
+from sampan.node.tokens import TokenManager
 from sampan.node.worker import PodWorker, Tools
 
 Obj = dict[str, Any]
@@ -56,6 +57,7 @@ class Play:
             clock=self.clock,
             events=self,
             objects=Objects(self.client, self.clock, self.tasks),
+            tokens=TokenManager(self.client, self.clock),
             services=NoServices(),
             reporter=self.reporter,
             addresses=Addresses("10.244.0.0/24"),

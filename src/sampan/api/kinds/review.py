@@ -25,6 +25,8 @@ def _review(group: str, kind: str, namespaced: bool = False) -> Resource:
     )
 
 
+# The body of serviceaccounts/NAME/token.
+TOKEN_REQUEST = _review(AUTHENTICATION, "TokenRequest")
 REVIEWS = (
     _review(AUTHENTICATION, "SelfSubjectReview"),
     _review(AUTHENTICATION, "TokenReview"),

@@ -32,6 +32,7 @@ RESOURCE = Resource(
     definition="io.k8s.api.core.v1.ServiceAccount",
     singular="serviceaccount",
     short=("sa",),
+    subresources=("token",),
     strategy=Strategy(
         columns=(NAME, Column("Secrets"), AGE), row=_row, validate=_validate, validate_update=_validate_update
     ),
