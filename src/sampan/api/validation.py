@@ -34,6 +34,7 @@ def _full(pattern: str) -> Callable[[str], object]:
 
 
 _is_label, _is_subdomain, _is_label_1035 = _full(_LABEL), _full(_SUBDOMAIN), _full(_LABEL_1035)
+_is_wildcard = _full(rf"\*\.{_SUBDOMAIN}")
 _is_qualified, _is_label_value = _full(_QUALIFIED), _full(_LABEL_VALUE)
 _is_percent, _is_key, _is_header = _full("[0-9]+%"), _full(r"[-._a-zA-Z0-9]+"), _full("[-A-Za-z0-9]+")
 _is_port_charset = _full("[-a-z0-9]+")
@@ -80,6 +81,18 @@ def dns_subdomain(value: str) -> list[str]:
             "and must start and end with an alphanumeric character"
         )
         faults.append(regex_text(rule, _SUBDOMAIN, "example.com"))
+    return faults
+
+
+def wildcard_subdomain(value: str) -> list[str]:
+    """`*.` and an RFC 1123 subdomain: hosts of Ingresses."""
+    faults = _length(value, 253)
+    if not _is_wildcard(value):
+        rule = (
+            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must "
+            "consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character"
+        )
+        faults.append(regex_text(rule, rf"\*\.{_SUBDOMAIN}", "*.example.com"))
     return faults
 
 
