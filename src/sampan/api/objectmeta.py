@@ -28,7 +28,7 @@ def validate(metadata: Obj, namespaced: bool, name: Check = validation.dns_subdo
         found += each(name, "metadata.name", metadata["name"])
     found += _namespace(metadata.get("namespace", ""), namespaced)
     found += _common(metadata)
-    return found + _finalizers(metadata.get("finalizers") or [])
+    return found + validate_finalizers(metadata)
 
 
 def validate_update(new: Obj, old: Obj) -> list[FieldError]:
@@ -95,7 +95,8 @@ def _owners(references: list[Obj]) -> list[FieldError]:
     return found
 
 
-def _finalizers(finalizers: list[str]) -> list[FieldError]:
+def validate_finalizers(metadata: Obj) -> list[FieldError]:
+    finalizers = metadata.get("finalizers") or []
     found = [error for f in finalizers for error in each(validation.qualified_name, "metadata.finalizers", f)]
     if {"orphan", "foregroundDeletion"} <= set(finalizers):
         text = "finalizer orphan and foregroundDeletion cannot be both set"

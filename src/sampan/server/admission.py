@@ -86,7 +86,7 @@ _UNHEALTHY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 def _default_tolerations(request: Attributes) -> None:
     """A pod stays 300 s on a node that went away, unless it says otherwise."""
-    if request.resource.id != "pods" or request.operation != "CREATE" or request.obj is None:
+    if request.resource.id != "pods" or request.operation == "DELETE" or request.obj is None:
         return
     spec = request.obj["spec"]
     tolerations = spec.get("tolerations") or []
@@ -103,12 +103,28 @@ def _default_tolerations(request: Attributes) -> None:
         spec["tolerations"] = [*tolerations, *more]
 
 
+# Classes that every cluster has.
+_SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+
+
 def _priority(request: Attributes) -> None:
-    """Without priority classes every pod has priority 0."""
-    if request.resource.id == "pods" and request.operation == "CREATE" and request.obj is not None:
-        spec = request.obj["spec"]
-        spec.setdefault("priority", 0)
-        spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    """A pod has the priority of its class, 0 without one."""
+    if request.resource.id != "pods" or request.operation != "CREATE" or request.obj is None:
+        return
+    spec = request.obj["spec"]
+    name = spec.get("priorityClassName") or ""
+    value, policy = _SYSTEM_PRIORITIES.get(name, 0), "PreemptLowerPriority"
+    if name and name not in _SYSTEM_PRIORITIES:
+        found = request.lookup("priorityclasses.scheduling.k8s.io", name, "")
+        if found is None:
+            raise forbidden("pods", request.name, f"no PriorityClass with name {name} was found")
+        value, policy = found["value"], found.get("preemptionPolicy") or policy
+    if spec.get("priority", value) != value:
+        why = f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; "
+        why += f"priority admission controller computed {value} from the given PriorityClass name"
+        raise forbidden("pods", request.name, why)
+    spec["priority"] = value
+    spec.setdefault("preemptionPolicy", policy)
 
 
 CHAIN: tuple[tuple[str, Callable[[Attributes], None]], ...] = (

@@ -20,7 +20,7 @@ from sampan.api.scheme import Scheme
 from sampan.api.status import ApiError, already_exists, bad_request, invalid, not_found
 from sampan.base.clock import Clock
 from sampan.base.errors import Conflict, SampanError
-from sampan.server import deletion, metadata, owners
+from sampan.server import audit, deletion, metadata, owners
 from sampan.server.admission import Attributes, admit
 from sampan.server.allocators import Services
 from sampan.server.binding import Binding
@@ -213,7 +213,8 @@ class Registry(Reader):
             return _with(old, "spec", new)
         if subresource == "binding":
             return new
-        resource.strategy.default(new)
+        if any(new.get(key) != old.get(key) for key in (new.keys() | old.keys()) - {"metadata"}):
+            resource.strategy.default(new)
         if binding.id == "services":
             self._services.inherit(new, old)
         namespace, name = new["metadata"].get("namespace", ""), old["metadata"]["name"]
@@ -231,7 +232,10 @@ class Registry(Reader):
         check = strategy.validate_status if subresource == "status" else strategy.validate_update
         if errors := check(new, old):
             raise invalid(resource.group, resource.kind, old["metadata"]["name"], errors)
-        options.warnings += strategy.warnings(new)
+        # A change that people did not make to what the kind is about needs no advice; pods are changed by machines.
+        same = resource.generation and new["metadata"].get("generation") == old["metadata"].get("generation")
+        if not same and binding.id != "pods":
+            options.warnings += strategy.warnings(new)
 
     # -- delete
 
@@ -303,6 +307,7 @@ class Registry(Reader):
                 value,
                 revision,
                 lambda number: binding.hold(value, number, new, managed),
+                audit.author(),
             )
         except SampanError:
             # Not on cancellation: then the write may have gone through, and what it holds must not be given away.
@@ -315,7 +320,7 @@ class Registry(Reader):
         return binding.held(record)
 
     async def _remove(self, binding: Binding, record: Record) -> Held:
-        last = await self.store.delete(record.key, record.revision)
+        last = await self.store.delete(record.key, record.revision, audit.author())
         binding.writes += 1
         held = binding.held(last)
         if binding.id == "services":

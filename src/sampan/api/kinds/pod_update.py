@@ -28,8 +28,11 @@ _UPDATABLE = ",".join(
 
 
 def validate_update(new: Obj, old: Obj) -> list[FieldError]:
-    found = objectmeta.validate_update(new["metadata"], old["metadata"]) + validate_pod(new)
+    found = objectmeta.validate_update(new["metadata"], old["metadata"])
     now, before = new["spec"], old["spec"]
+    if now == before:  # most updates: labels, annotations
+        return found + objectmeta.validate_finalizers(new["metadata"])
+    found += validate_pod(new)
     for listed in ("containers", "initContainers"):
         if len(now.get(listed) or ()) != len(before.get(listed) or ()):
             return [*found, fields.forbidden(f"spec.{listed}", "pod updates may not add or remove containers")]
@@ -70,14 +73,14 @@ def _tolerations(now: Obj, before: Obj) -> list[FieldError]:
 
 
 def _gates(now: Obj, before: Obj) -> list[FieldError]:
-    known = {g["name"] for g in before.get("schedulingGates") or ()}
+    known = {g.get("name") for g in before.get("schedulingGates") or ()}
     return [
         fields.forbidden(
             f"spec.schedulingGates[{i}].name",
-            f"only deletion is allowed, but found new scheduling gate '{gate['name']}'",
+            f"only deletion is allowed, but found new scheduling gate '{gate.get('name', '')}'",
         )
         for i, gate in enumerate(now.get("schedulingGates") or ())
-        if gate["name"] not in known
+        if gate.get("name") not in known
     ]
 
 
