@@ -14,14 +14,14 @@ from sampan.server.authn import ANONYMOUS, AUTHENTICATED, service_account_groups
 from sampan.server.authz import Authorizer
 from sampan.server.types import User
 
-_USER, _GROUP, _UID, _EXTRA = "impersonate-user", "impersonate-group", "impersonate-uid", "impersonate-extra-"
+USER, _GROUP, _UID, _EXTRA = "impersonate-user", "impersonate-group", "impersonate-uid", "impersonate-extra-"
 _GROUPS = "authentication.k8s.io"
 _ACCOUNT = "system:serviceaccount:"
 
 
 def impersonated(headers: Mapping[str, str], user: User, authorizer: Authorizer) -> User:
     """Who the request is to be done as: `user` without such headers. Raises ApiError 403, 500."""
-    name = headers.get(_USER)
+    name = headers.get(USER)
     if name is None:
         if _GROUP in headers or _UID in headers:
             raise internal("requested groups or uid without impersonating a user")

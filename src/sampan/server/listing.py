@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from collections.abc import Mapping
 
 import orjson
 
@@ -74,21 +73,7 @@ async def at_revision(store: Store, prefix: str, revision: int) -> list[Record]:
     """The records under `prefix` as they were at `revision`, by key. Raises ApiError 410."""
     if revision > store.revision:
         raise too_large(revision, store.revision)
-    if revision == store.revision:
-        return store.list(prefix)
-    now = store.list(prefix)  # before the history, which then has all that happened to it
     try:
-        events = await store.history(prefix, after=revision)
+        return await store.at(prefix, revision)
     except Compacted:
         raise gone(TOO_OLD) from None
-    before: dict[str, Record | None] = {}
-    for event in events:
-        before.setdefault(event.record.key, event.previous)
-    return _undo(now, before, revision)
-
-
-def _undo(now: list[Record], before: Mapping[str, Record | None], revision: int) -> list[Record]:
-    """`before`: what each key changed since then was at that revision (None: it did not exist)."""
-    kept = [r for r in now if r.key not in before and r.revision <= revision]
-    kept += [r for r in before.values() if r is not None]
-    return sorted(kept, key=lambda r: r.key)

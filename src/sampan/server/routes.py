@@ -18,12 +18,11 @@ from sampan.api.status import ApiError, internal, method_not_allowed, unavailabl
 from sampan.base import log
 from sampan.base.errors import StoreUnavailable
 from sampan.base.http.types import Request, Response, Stream, Upgrade
-from sampan.server import answer, health
+from sampan.server import answer, audit, health, impersonation, past
 from sampan.server.authn import Authenticator
 from sampan.server.authz import Authorizer
 from sampan.server.discovery import Discovery
 from sampan.server.documents import Documents
-from sampan.server.impersonation import impersonated
 from sampan.server.reader import not_served
 from sampan.server.reviews import Reviews
 from sampan.server.types import User
@@ -47,6 +46,7 @@ _VERBS = {
     ("DELETE", False): "deletecollection",
 }
 _HEALTH = ("healthz", "livez", "readyz")
+_READS = frozenset({"get", "list", "watch"})
 _PAGE_NOT_FOUND = "404 page not found\n"
 
 
@@ -71,6 +71,7 @@ class Api:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._clock = parts.verbs.registry.clock
+        self._past = past.Past(parts.verbs.registry, parts.authorizer)
         self._reviews = Reviews(parts.authorizer, parts.authenticator).actions
         self._resources = parts.verbs.registry.scheme.by_path
         self._groups = {(r.group, r.version) for r in parts.verbs.registry.scheme.resources}
@@ -86,10 +87,13 @@ class Api:
         start = self._clock.monotonic()
         verb, plural = request.method, ""
         try:
-            user = impersonated(request.headers, self._parts.authenticator.user(request), self._parts.authorizer)
+            user = self._parts.authenticator.user(request)
+            user = impersonation.impersonated(request.headers, user, self._parts.authorizer)
             target = self._target(request, user)
-            if target is None:
-                result: Answer = self._fixed(request, user)
+            if target is None and request.path.startswith(past.PREFIX):
+                result: Answer = await self._past.answer(request, user)
+            elif target is None:
+                result = self._fixed(request, user)
             else:
                 verb, plural = target.verb, target.resource.plural
                 result = await self._resource(request, target)
@@ -112,14 +116,22 @@ class Api:
             target.user, target.verb, resource, target.subresource, target.namespace, target.name or _only_name(target)
         )
         act = self._action(target)
+        id = self._audit(request, target) if target.verb not in _READS else ""
         result = await act(request, target)
         if isinstance(result, Response):
             result = answer.compressed(request, result)
+            if id:
+                result.headers.append(("audit-id", id))
             if resource.strategy.deprecated:
                 answer.warn(result, (resource.strategy.deprecated,))
         elif isinstance(result, Stream) and resource.strategy.deprecated:
             result.headers.append(("warning", f'299 - "{resource.strategy.deprecated}"'))
         return result
+
+    def _audit(self, request: Request, target: Target) -> str:
+        real = self._parts.authenticator.user(request).name if impersonation.USER in request.headers else ""
+        verb = f"{target.verb} {target.subresource}" if target.subresource else target.verb
+        return audit.begin(request, target.user, verb, real)
 
     def _action(self, target: Target) -> Callable[[Request, Target], Awaitable[Answer]]:
         verbs = self._parts.verbs
