@@ -6,18 +6,18 @@ Source: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
 
-from sampan.api import meta, pods, selectors
+from sampan.api import meta, pods
 from sampan.api.meta import Key, Obj
 from sampan.api.status import ApiError
-from sampan.client.env import After, Cache, Controller, Env
+from sampan.client.env import After, Controller, Env
+from sampan.controllers.availability import until_available
 from sampan.controllers.claim import claim
 from sampan.controllers.deletion_order import deletion_order
-from sampan.controllers.keys import own_key
+from sampan.controllers.keys import own_key, owners
 from sampan.controllers.own_writes import DOUBT, OwnWrites
-from sampan.controllers.writes import create, remove, set_condition, write_status
+from sampan.controllers.pod_template import pod_from_template
+from sampan.controllers.writes import create, in_batches, remove, set_condition, write_status
 
 RESOURCE = "replicasets.apps"
 # At most so many pods are made or deleted in one reconcile.
@@ -25,38 +25,30 @@ BURST = 500
 
 
 def controller() -> Controller:
-    return Controller(
-        "replicaset-controller",
-        {RESOURCE: own_key, "pods": _owners},
-        ReplicaSets().reconcile,
-    )
+    return row("replicaset-controller", RESOURCE, "ReplicaSet")
 
 
-def _owners(pod: Obj, caches: Mapping[str, Cache]) -> Iterable[Key]:
-    """The ReplicaSet that controls this pod, or those that may adopt it."""
-    reference = meta.controller_of(pod)
-    if reference is not None:
-        return (Key(meta.namespace(pod), reference["name"]),) if reference["kind"] == "ReplicaSet" else ()
-    labels = meta.labels(pod)
-    sets = caches[RESOURCE].list(meta.namespace(pod))
-    return [meta.key(rs) for rs in sets if selectors.of_workload(rs).matches(labels)]
+def row(name: str, resource: str, kind: str) -> Controller:
+    """ReplicationControllers are ReplicaSets by another name."""
+    return Controller(name, {resource: own_key, "pods": owners(resource, kind)}, ReplicaSets(resource).reconcile)
 
 
 class ReplicaSets:
-    """The controller; it remembers nothing but its own writes."""
+    """The controller of one resource; it remembers nothing but its own writes."""
 
-    def __init__(self) -> None:
+    def __init__(self, resource: str) -> None:
+        self._resource = resource
         self._writes = OwnWrites("pods")
 
     async def reconcile(self, key: Key, env: Env) -> After | None:
-        rs = env.caches[RESOURCE].get(key)
+        rs = env.caches[self._resource].get(key)
         if rs is None:
             self._writes.forget(key)
             return None
         cached = [p for p in env.caches["pods"].list(key.namespace) if pods.is_active(p)]
         unseen = await self._writes.unseen(key, env)
         leaving = self._writes.leaving(key, cached)
-        mine = await claim(env, RESOURCE, rs, "pods", cached)
+        mine = await claim(env, self._resource, rs, "pods", cached)
         active = [p for p in mine if meta.uid(p) not in leaving] + unseen
         failure: tuple[str, str] | None = None
         if not meta.deleting(rs):
@@ -69,22 +61,14 @@ class ReplicaSets:
         if missing > 0:
             return await self._create(key, rs, min(missing, BURST), env)
         if missing < 0:
-            doomed = deletion_order(active, _related(rs, active, env))[: min(-missing, BURST)]
+            doomed = deletion_order(active, self._related(rs, active, env))[: min(-missing, BURST)]
             return await self._delete(key, rs, doomed, env)
         return None
 
     async def _create(self, key: Key, rs: Obj, count: int, env: Env) -> tuple[str, str] | None:
-        """In batches of 1, 2, 4, …: a fault all pods share (quota, a bad template) is met once, not 500 times."""
-        pod = pod_from_template(rs)
-        batch = 1
-        while count:
-            batch = min(batch, count)
-            results = await asyncio.gather(*(self._create_one(key, rs, pod, env) for _ in range(batch)))
-            errors = [e for e in results if e is not None]
-            if errors:
-                return "FailedCreate", errors[0].message
-            count, batch = count - batch, batch * 2
-        return None
+        pod = pod_from_template(rs, rs["spec"]["template"])
+        error = await in_batches([lambda: self._create_one(key, rs, pod, env)] * count)
+        return ("FailedCreate", error.message) if error else None
 
     async def _create_one(self, key: Key, rs: Obj, pod: Obj, env: Env) -> ApiError | None:
         try:
@@ -117,47 +101,31 @@ class ReplicaSets:
     async def _write_status(self, rs: Obj, mine: list[Obj], failure: tuple[str, str] | None, env: Env) -> After | None:
         """Writes the counts; returns when the next pod becomes available by itself (minReadySeconds)."""
         status, wait = replicaset_status(rs, mine, failure, env)
-        await write_status(env, RESOURCE, rs, status)
+        await write_status(env, self._resource, rs, status)
         if failure:
             # The loop's back-off tries again.
-            raise ApiError(500, "InternalError", f"ReplicaSet {meta.key(rs)}: {failure[1]}")
+            raise ApiError(500, "InternalError", f"{rs['kind']} {meta.key(rs)}: {failure[1]}")
         return After(wait) if wait is not None else None
 
-
-def _related(rs: Obj, active: list[Obj], env: Env) -> list[Obj]:
-    """Active pods of all ReplicaSets with the same owner."""
-    reference = meta.controller_of(rs)
-    if reference is None:
-        return active
-    siblings = env.caches[RESOURCE].owned_by(reference["uid"])
-    others = [p for s in siblings if meta.uid(s) != meta.uid(rs) for p in env.caches["pods"].owned_by(meta.uid(s))]
-    return active + [p for p in others if pods.is_active(p)]
-
-
-def pod_from_template(owner: Obj) -> Obj:
-    """The pod a workload object's template describes, to be named by the server."""
-    template = owner["spec"]["template"]
-    described = template.get("metadata") or {}
-    metadata = {k: described[k] for k in ("labels", "annotations", "finalizers") if described.get(k)}
-    metadata |= {
-        "generateName": f"{meta.name(owner)}-",
-        "namespace": meta.namespace(owner),
-        "ownerReferences": [meta.owner_reference(owner)],
-    }
-    return meta.copy({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
+    def _related(self, rs: Obj, active: list[Obj], env: Env) -> list[Obj]:
+        """Active pods of all ReplicaSets with the same owner."""
+        reference = meta.controller_of(rs)
+        if reference is None:
+            return active
+        siblings = env.caches[self._resource].owned_by(reference["uid"])
+        others = [p for s in siblings if meta.uid(s) != meta.uid(rs) for p in env.caches["pods"].owned_by(meta.uid(s))]
+        return active + [p for p in others if pods.is_active(p)]
 
 
 def replicaset_status(rs: Obj, mine: list[Obj], failure: tuple[str, str] | None, env: Env) -> tuple[Obj, float | None]:
     """The status, and the seconds until a ready pod will have been ready for minReadySeconds."""
     now = env.clock.now()
-    grace = timedelta(seconds=rs["spec"].get("minReadySeconds", 0))
     wanted = (rs["spec"]["template"].get("metadata") or {}).get("labels") or {}
-    ready = [p for p in mine if pods.is_ready(p)]
-    waits = [_ready_since(p) + grace - now for p in ready]
+    waits = [w for p in mine if (w := until_available(p, rs, now)) is not None]
     counts = {
         "fullyLabeledReplicas": sum(wanted.items() <= meta.labels(p).items() for p in mine),
-        "readyReplicas": len(ready),
-        "availableReplicas": sum(w <= timedelta(0) for w in waits) if grace else len(ready),
+        "readyReplicas": len(waits),
+        "availableReplicas": sum(w <= 0 for w in waits),
         "observedGeneration": rs["metadata"].get("generation", 0),
     }
     old = (rs.get("status") or {}).get("conditions") or []
@@ -167,11 +135,4 @@ def replicaset_status(rs: Obj, mine: list[Obj], failure: tuple[str, str] | None,
     status: Obj = {"replicas": len(mine)} | {k: v for k, v in counts.items() if v}
     if conditions:
         status["conditions"] = conditions
-    later = [w.total_seconds() for w in waits if w > timedelta(0)] if grace else []
-    return status, min(later, default=None)
-
-
-def _ready_since(pod: Obj) -> datetime:
-    ready = meta.condition(pod, "Ready")
-    assert ready is not None
-    return meta.parse_time(ready["lastTransitionTime"])
+    return status, min((w for w in waits if w > 0), default=None)

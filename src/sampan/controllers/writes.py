@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
 from sampan.api import meta
 from sampan.api.meta import Obj
 from sampan.api.status import ApiError
@@ -84,3 +87,17 @@ async def create_missing(env: Env, resource: str, obj: Obj) -> None:
     except ApiError as error:
         if error.reason != "AlreadyExists":
             raise
+
+
+async def in_batches(writes: Sequence[Callable[[], Awaitable[ApiError | None]]]) -> ApiError | None:
+    """In batches of 1, 2, 4, …: a fault that all share (quota, a bad template) is met once, not 500 times.
+
+    Each write returns what went wrong; the first such error ends it and is returned.
+    """
+    done, batch = 0, 1
+    while done < len(writes):
+        results = await asyncio.gather(*(write() for write in writes[done : done + batch]))
+        if error := next((e for e in results if e is not None), None):
+            return error
+        done, batch = done + batch, batch * 2
+    return None
