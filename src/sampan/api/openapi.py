@@ -13,6 +13,7 @@ from typing import Any
 
 import sampan
 from sampan.api import definitions
+from sampan.api.crd import openapi as custom
 from sampan.api.definitions import Definition
 from sampan.api.meta import Obj
 from sampan.api.scheme import Resource, Scheme
@@ -74,7 +75,7 @@ def index(scheme: Scheme) -> Obj:
     """/openapi/v3: where the documents are. The hash changes when they may."""
     paths = {}
     for path in dict.fromkeys(map(root, scheme.resources)):
-        named = [r.definition for r in scheme.resources if root(r) == path]
+        named = [(r.definition, r.fingerprint) for r in scheme.resources if root(r) == path]
         text = repr((definitions.VERSION, sampan.__version__, path, named))
         digest = hashlib.sha256(text.encode()).hexdigest().upper()
         paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
@@ -90,7 +91,7 @@ def v3(scheme: Scheme, path: str) -> Obj:
         "openapi": "3.0.0",
         "info": _info(),
         "paths": dict(_paths(resources, _operation_v3)),
-        "components": {"schemas": {name: _convert_named(name, 3) for name in _closure(resources)}},
+        "components": {"schemas": _schemas(resources, 3)},
     }
 
 
@@ -100,7 +101,7 @@ def v2(scheme: Scheme) -> Obj:
         "swagger": "2.0",
         "info": _info(),
         "paths": dict(_paths(scheme.resources, _operation_v2)),
-        "definitions": {name: _convert_named(name, 2) for name in _closure(scheme.resources)},
+        "definitions": _schemas(scheme.resources, 2),
     }
 
 
@@ -108,12 +109,24 @@ def _info() -> Obj:
     return {"title": "Kubernetes", "version": definitions.VERSION}
 
 
+def _schemas(resources: Iterable[Resource], version: int) -> Obj:
+    """By name, in alphabetical order."""
+    found = {name: _convert_named(name, version) for name in _closure(resources)}
+    for resource in resources:
+        if resource.schema is not None:
+            found |= custom.schemas(resource, version, _reference)
+    return dict(sorted(found.items()))
+
+
 def _closure(resources: Iterable[Resource]) -> list[str]:
     """The definitions the resources need, sorted."""
     known = definitions.load()
     todo = list(_ALWAYS)
     for resource in resources:
-        todo += [resource.definition, f"{resource.definition}List"] if resource.stored else [resource.definition]
+        if resource.schema is not None:
+            todo += [f"{_META}.ObjectMeta", f"{_META}.ListMeta"]
+        else:
+            todo += [resource.definition, f"{resource.definition}List"] if resource.stored else [resource.definition]
         todo += [_SCALE] if "scale" in resource.subresources else []
         todo += [_TOKEN] if "token" in resource.subresources else []
         todo += [_EVICTION] if "eviction" in resource.subresources else []
@@ -205,8 +218,13 @@ def _methods(
             "operationId": f"{action}{method.title() if action == 'connect' else ''}{place}",
             "x-kubernetes-action": action,
             "x-kubernetes-group-version-kind": _group_version_kind(resource, part),
-        } | operation(method, _definition(resource, part, action), parameters)
+        } | operation(method, _definition(resource, part, action), parameters, _patches(resource))
     return result
+
+
+def _patches(resource: Resource) -> tuple[str, ...]:
+    """Strategic merge patches need the merge keys of built-in kinds."""
+    return _PATCHES if resource.schema is None else tuple(kind for kind in _PATCHES if "strategic" not in kind)
 
 
 def _definition(resource: Resource, part: str, action: str) -> str:
@@ -221,7 +239,7 @@ def _group_version_kind(resource: Resource, part: str) -> Obj:
     return {"group": group, "version": version, "kind": kind}
 
 
-def _operation_v3(method: str, definition: str, parameters: list[tuple[str, str]]) -> Obj:
+def _operation_v3(method: str, definition: str, parameters: list[tuple[str, str]], patches: tuple[str, ...]) -> Obj:
     schema = {"schema": _reference(definition, 3)}
     found: Obj = {
         "parameters": [
@@ -233,13 +251,13 @@ def _operation_v3(method: str, definition: str, parameters: list[tuple[str, str]
     }
     if method == "patch":
         body = {"schema": _reference(f"{_META}.Patch", 3)}
-        found["requestBody"] = {"content": dict.fromkeys(_PATCHES, body), "required": True}
+        found["requestBody"] = {"content": dict.fromkeys(patches, body), "required": True}
     elif method in ("post", "put"):
         found["requestBody"] = {"content": {"*/*": schema}, "required": True}
     return found
 
 
-def _operation_v2(method: str, definition: str, parameters: list[tuple[str, str]]) -> Obj:
+def _operation_v2(method: str, definition: str, parameters: list[tuple[str, str]], patches: tuple[str, ...]) -> Obj:
     listed: list[Obj] = [
         {"name": name, "in": where, "type": _TYPES.get(name, "string")}
         | ({"required": True} if where == "path" else {})
@@ -249,7 +267,7 @@ def _operation_v2(method: str, definition: str, parameters: list[tuple[str, str]
         body = f"{_META}.Patch" if method == "patch" else definition
         listed.append({"name": "body", "in": "body", "required": True, "schema": _reference(body, 2)})
     return {
-        "consumes": list(_PATCHES) if method == "patch" else ["*/*"],
+        "consumes": list(patches) if method == "patch" else ["*/*"],
         "produces": ["application/json"],
         "schemes": ["https"],
         "parameters": listed,

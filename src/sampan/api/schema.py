@@ -34,7 +34,7 @@ def decode(resource: Resource, body: bytes, mode: str) -> tuple[Obj, list[str]]:
         compact = orjson.dumps(obj)
         repeated = () if mode == "Ignore" else duplicates(body, compact)
         faults = [f"duplicate field {fields.quote(path)}" for path in repeated]
-        faults += [f"unknown field {fields.quote(path)}" for path in walk(resource.definition, obj)]
+        faults += [f"unknown field {fields.quote(path)}" for path in clean(resource, obj)]
     except ValueError as error:
         raise _unhandled(resource, str(error)) from None
     except (orjson.JSONEncodeError, RecursionError):
@@ -52,12 +52,17 @@ def patched(resource: Resource, obj: Obj, mode: str, shown: Callable[[], str]) -
     `shown` gives the patch as the error quotes it. Raises ApiError 422 as kube-apiserver does for patches.
     """
     try:
-        faults = [f"unknown field {fields.quote(path)}" for path in walk(resource.definition, obj)]
+        faults = [f"unknown field {fields.quote(path)}" for path in clean(resource, obj)]
     except ValueError as error:
         raise invalid("", "", "", [fields.invalid("patch", shown(), str(error))]) from None
     if mode == "Strict" and faults:
         raise invalid("", "", "", [fields.invalid("patch", shown(), strict_text(faults))])
     return [] if mode == "Ignore" else faults
+
+
+def clean(resource: Resource, obj: Obj) -> list[str]:
+    """Check and clean a decoded object in place: the paths of its unknown fields. Raises ValueError for wrong types."""
+    return resource.clean(obj) if resource.clean is not None else walk(resource.definition, obj)
 
 
 def strict_text(faults: list[str]) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sampan.api.meta import Obj
+from sampan.api.scale import Paths
 from sampan.api.status import FieldError
 
 
@@ -35,9 +36,12 @@ class Strategy:
     default: Callable[[Obj], None] = lambda obj: None
     prepare_create: Callable[[Obj], None] = lambda obj: None
     prepare_update: Callable[[Obj, Obj], None] = lambda new, old: None
+    # The object as it becomes when its deletion is asked for.
+    on_delete: Callable[[Obj], Obj] = lambda obj: obj
     validate: Callable[[Obj], list[FieldError]] = lambda obj: []
     validate_update: Callable[[Obj, Obj], list[FieldError]] = lambda new, old: []
     validate_status: Callable[[Obj, Obj], list[FieldError]] = lambda new, old: []
+    validate_ephemeral: Callable[[Obj, Obj], list[FieldError]] = lambda new, old: []
     # Text for a `Warning:` header of every request to this resource ("" none).
     deprecated: str = ""
     warnings: Callable[[Obj], list[str]] = lambda obj: []
@@ -71,6 +75,14 @@ class Resource:
     verbs: tuple[str, ...] = VERBS
     # The OpenAPI schema of a custom resource, which has no definition.
     schema: Mapping[str, Any] | None = None
+    # Cleans a decoded custom resource in place and returns the paths of its unknown fields; None: by the definition.
+    clean: Callable[[Obj], list[str]] | None = None
+    # Where a custom resource keeps what its Scale shows; None: where workloads do.
+    scale: Paths | None = None
+    # Objects are kept in one version; the others are converted on their way in and out.
+    storage: bool = True
+    # Another text when the schema may be another one (for the hashes of documents).
+    fingerprint: str = ""
 
     @property
     def stored(self) -> bool:
@@ -86,15 +98,43 @@ class Resource:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
+    def ref(self) -> str:
+        """What the registry knows this version by: its id, or one that is not kept "widgets.v1beta1.example.com"."""
+        return self.id if self.storage else f"{self.plural}.{self.version}.{self.group}"
+
+    @property
     def status(self) -> bool:
         return "status" in self.subresources
 
 
 class Scheme:
-    """The table of resources, looked up by id, by (group, version, plural) and by (apiVersion, kind)."""
+    """The table of resources, looked up by id, by (group, version, plural) and by (apiVersion, kind).
+
+    Custom resources come and go (`serve`): the tables are made anew then, never changed, so whoever holds one reads one
+    state of the world; `generation` counts them, and the functions in `changed` are called after each.
+    """
 
     def __init__(self, resources: tuple[Resource, ...]) -> None:
-        self.resources = resources
-        self.by_id = {r.id: r for r in resources}
-        self.by_path = {(r.group, r.version, r.plural): r for r in resources}
-        self.by_kind = {(r.api_version, r.kind): r for r in resources}
+        self._fixed = resources
+        self.custom: tuple[Resource, ...] = ()
+        self.changed: list[Callable[[], None]] = []
+        self.generation = 0
+        self._index()
+
+    def live(self) -> Scheme:
+        """A scheme of its own for a server, whose custom resources nobody else sees."""
+        return Scheme(self._fixed)
+
+    def serve(self, custom: tuple[Resource, ...]) -> None:
+        """Serve these custom resources, in place of those before."""
+        self.custom = custom
+        self.generation += 1
+        self._index()
+        for tell in self.changed:
+            tell()
+
+    def _index(self) -> None:
+        self.resources = (*self._fixed, *self.custom)
+        self.by_id = {r.id: r for r in self.resources if r.storage}
+        self.by_path = {(r.group, r.version, r.plural): r for r in self.resources}
+        self.by_kind = {(r.api_version, r.kind): r for r in self.resources}

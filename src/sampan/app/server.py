@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network
 
 from sampan.api.kinds import SCHEME
+from sampan.api.scheme import Scheme
 from sampan.app.config import NODE_PORTS, Cluster
 from sampan.base.clock import SystemClock
 from sampan.base.tasks import Tasks
 from sampan.client.controller import ControllerManager
 from sampan.client.local import LocalClient
-from sampan.controllers import service_account_tokens, table
+from sampan.controllers import TRIMS, service_account_tokens, table
 from sampan.server.server import Server, ServerConfig
 from sampan.server.types import Deletion, User
 from sampan.server.watch import Asked
@@ -36,17 +37,24 @@ class ServerProcess:
     async def start(self) -> None:
         cluster = self._cluster
         self._store = await SqliteStore.open(cluster.store, clock=self._clock)
-        self._server = Server(self._config(), SCHEME, self._store, self._clock)
+        scheme = SCHEME.live()
+        self._server = Server(self._config(), scheme, self._store, self._clock)
         client = LocalClient(self._server.registry, Asked, Deletion)
         root_ca = (cluster.pki / "ca.crt").read_text()
         accounts = service_account_tokens.controller(root_ca, self._server.tokens.legacy)
-        self._controllers = ControllerManager((*table(SCHEME, root_ca), accounts), client, self._clock)
+        self._controllers = ControllerManager((*table(scheme, root_ca), accounts), client, self._clock, trims=TRIMS)
         await self._server.start()
         self._controllers.start()
+        self._follow(scheme)
+        scheme.changed.append(lambda: self._follow(scheme))
         host_ports = HostPorts(cluster.plan.host_table, self._clock)
         self._controllers.informers["services"].add_handler(host_ports.service_changed)
         await self._controllers.synced()
         self._tasks.start("host-ports", host_ports.run())
+
+    def _follow(self, scheme: Scheme) -> None:
+        """Controllers of all resources see the custom ones too."""
+        self._controllers.follow(r.id for r in scheme.custom if r.storage)
 
     async def close(self) -> None:
         await self._tasks.stop()

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from sampan.api.meta import Obj
+from sampan.api.meta import Key, Obj
 from sampan.api.status import ApiError
 from sampan.base import log
 from sampan.base.clock import Clock
 from sampan.base.tasks import Tasks
-from sampan.client.env import Controller, Env
+from sampan.client.env import Cache, Controller, Env
 from sampan.client.events import EventRecorder
 from sampan.client.informer import Handler, Informer
 from sampan.client.queue import WorkQueue
 from sampan.client.types import Client
 
 _log = log.get("controller")
+Watched = Callable[[Obj, Mapping[str, Cache]], Iterable[Key]]
 
 
 @dataclass
@@ -34,7 +36,8 @@ class Stats:
 class ControllerManager:
     """Runs the rows of a table against one API. `start` and `stop` once each.
 
-    Workers of a controller begin when all caches it reads are synced.
+    Workers of a controller begin when all caches it reads are synced. `trims`: resource → what its informer keeps of
+    an object.
     """
 
     def __init__(
@@ -44,13 +47,17 @@ class ControllerManager:
         clock: Clock,
         *,
         chance: Callable[[], float] = random.random,
+        trims: Mapping[str, Callable[[Obj], Obj]] = MappingProxyType({}),
     ) -> None:
         self._table = tuple(table)
+        self._chance = chance
         self._client = client
         self._clock = clock
         self._tasks = Tasks("controllers")
         resources = dict.fromkeys(resource for row in self._table for resource in row.watches)
-        self.informers = {r: Informer(client, r, clock=clock, chance=chance) for r in resources}
+        self.informers = {r: Informer(client, r, clock=clock, chance=chance, trim=trims.get(r)) for r in resources}
+        self._envs: dict[str, tuple[Env, dict[str, Cache]]] = {}
+        self._custom: dict[str, asyncio.Task[None]] = {}
         self._queues = {row.name: WorkQueue(clock, self._tasks) for row in self._table}
         self._stats = {row.name: Stats() for row in self._table}
 
@@ -58,14 +65,32 @@ class ControllerManager:
         for row in self._table:
             recorder = EventRecorder(self._client, self._clock, component=row.name)
             self._tasks.start(f"{row.name}/events", recorder.run())
-            caches = {resource: self.informers[resource] for resource in row.watches}
+            caches: dict[str, Cache] = {resource: self.informers[resource] for resource in row.watches}
             env = Env(self._client, caches, self._clock, recorder)
+            self._envs[row.name] = env, caches
             for resource in row.watches:
-                self.informers[resource].add_handler(self._feed(row, resource, env))
+                self.informers[resource].add_handler(self._feed(row, row.watches[resource], env))
             for number in range(row.workers):
                 self._tasks.start(f"{row.name}/{number}", self._work(row, env))
         for resource, informer in self.informers.items():
             self._tasks.start(f"informer/{resource}", informer.run())
+
+    def follow(self, custom: Iterable[str]) -> None:
+        """These custom resources exist now: informers begin and end, for the controllers of all resources."""
+        wanted = set(custom)
+        for resource in self._custom.keys() - wanted:
+            self._custom.pop(resource).cancel()
+            for _, caches in self._envs.values():
+                caches.pop(resource, None)
+        rows = [row for row in self._table if row.custom is not None]
+        for resource in sorted(wanted - self._custom.keys()):
+            informer = Informer(self._client, resource, clock=self._clock, chance=self._chance)
+            for row in rows:
+                assert row.custom is not None
+                env, caches = self._envs[row.name]
+                caches[resource] = informer
+                informer.add_handler(self._feed(row, row.custom(resource), env))
+            self._custom[resource] = self._tasks.start(f"informer/{resource}", informer.run())
 
     async def synced(self) -> None:
         """Return once every cache has seen its first list."""
@@ -79,8 +104,8 @@ class ControllerManager:
             self._stats[name].waiting = len(queue)
         return self._stats
 
-    def _feed(self, row: Controller, resource: str, env: Env) -> Handler:
-        keys, queue = row.watches[resource], self._queues[row.name]
+    def _feed(self, row: Controller, keys: Watched, env: Env) -> Handler:
+        queue = self._queues[row.name]
 
         def changed(old: Obj | None, new: Obj | None) -> None:
             for obj in (old, new):

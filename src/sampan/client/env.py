@@ -60,9 +60,12 @@ class Controller:
     `watches`: resource → which keys a changed object of it concerns. An update calls it with the old and with the new
     object, a delete with the last one. `reconcile` is called for one key at a time per key, several keys at once; an
     exception puts the key back with exponential back-off, `After` puts it back later.
+
+    `custom`: for a controller of all resources, the same function for one that appears at run time.
     """
 
     name: str
     watches: Mapping[str, Callable[[Obj, Mapping[str, Cache]], Iterable[Key]]]
     reconcile: Reconcile
     workers: int = 4
+    custom: Callable[[str], Callable[[Obj, Mapping[str, Cache]], Iterable[Key]]] | None = None

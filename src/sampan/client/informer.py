@@ -32,6 +32,7 @@ class Informer:
     """Implements `Cache`. `run()` is a task's body; `synced` is set after the first list.
 
     Handlers are called on the loop, after the cache has changed. `chance` gives 0..1 for the jitter of retries.
+    `trim` makes a smaller object of each to keep.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Informer:
         labels: str = "",
         fields: str = "",
         chance: Callable[[], float] = random.random,
+        trim: Callable[[Obj], Obj] | None = None,
     ) -> None:
         self.resource = resource
+        self._trim = trim
         self.synced = asyncio.Event()
         self._client = client
         self._namespace = namespace
@@ -130,6 +133,7 @@ class Informer:
         if old is not None:
             self._unindex(key, old)
         if new is not None:
+            new = self._trim(new) if self._trim else new
             self._index(key, new)
         for handler in self._handlers:
             self._call(handler, old, new)

@@ -10,6 +10,7 @@ from sampan.api.scheme import Scheme
 from sampan.client.env import Controller
 from sampan.controllers import (
     clusterrole_aggregation,
+    customresourcedefinition,
     deployment,
     endpoints,
     endpointslice,
@@ -23,6 +24,9 @@ from sampan.controllers import (
     scheduler,
     serviceaccount,
 )
+
+# What informers keep of objects that are large.
+TRIMS = {customresourcedefinition.RESOURCE: customresourcedefinition.trim}
 
 
 def table(scheme: Scheme, root_ca_pem: str) -> tuple[Controller, ...]:
@@ -38,6 +42,7 @@ def table(scheme: Scheme, root_ca_pem: str) -> tuple[Controller, ...]:
         endpointslice_mirroring.controller(),  # hand-written Endpoints → slices
         nodelifecycle.controller(),  # silent nodes → taints, evictions
         podgc.controller(),  # pods nobody would ever end
+        customresourcedefinition.controller(),  # names of custom resources; their end
         namespace.controller(scheme),  # deleted namespaces → empty ones
         clusterrole_aggregation.controller(),  # roles made of other roles
         garbagecollector.controller(scheme),  # what owners leave behind

@@ -24,8 +24,8 @@ Watch = Callable[[Obj, Mapping[str, Cache]], Iterable[Key]]
 
 def controller(scheme: Scheme) -> Controller:
     collector = Collector(scheme)
-    watches = {r.id: collector.watch(r.id) for r in scheme.resources if r.stored and r.id not in IGNORED}
-    return Controller("garbage-collector-controller", watches, collector.reconcile, workers=8)
+    watches = {r.id: collector.watch(r.id) for r in scheme.by_id.values() if r.stored and r.id not in IGNORED}
+    return Controller("garbage-collector-controller", watches, collector.reconcile, workers=8, custom=collector.watch)
 
 
 def key_of(resource: str, obj: Obj) -> Key:
@@ -49,7 +49,7 @@ class Collector:
                 if found is None:
                     continue
                 kind, key = found
-                owner = caches[kind].get(key)
+                owner = caches[kind].get(key) if kind in caches else None
                 if owner is not None and meta.deleting(owner):
                     yield key_of(kind, owner)
 
@@ -57,6 +57,8 @@ class Collector:
 
     async def reconcile(self, key: Key, env: Env) -> None:
         resource, name, uid = key.name.split("/")
+        if resource not in env.caches:
+            return  # a custom resource that is no more
         obj = env.caches[resource].get(Key(key.namespace, name))
         if obj is None or meta.uid(obj) != uid:
             for kind, dependent in _dependents(uid, env):
@@ -103,7 +105,8 @@ class Collector:
         if found is None:
             return {"metadata": {}}
         resource, key = found
-        owner = env.caches[resource].get(key)
+        cache = env.caches.get(resource)
+        owner = cache.get(key) if cache is not None else None
         if owner is None or meta.uid(owner) != reference["uid"]:
             try:
                 owner = await env.client.get(resource, key.name, key.namespace)
@@ -134,7 +137,7 @@ def _references(obj: Obj) -> list[Obj]:
 
 
 def _dependents(uid: str, env: Env) -> Iterator[tuple[str, Obj]]:
-    return ((resource, obj) for resource, cache in env.caches.items() for obj in list(cache.owned_by(uid)))
+    return ((resource, obj) for resource, cache in list(env.caches.items()) for obj in list(cache.owned_by(uid)))
 
 
 def _blocks(dependent: Obj, owner: Obj) -> bool:

@@ -25,14 +25,11 @@ AGAIN = 0.5
 
 
 def controller(scheme: Scheme) -> Controller:
-    # Events last: the end of the others makes some.
-    resources = sorted((r for r in scheme.resources if r.namespaced and r.stored), key=lambda r: r.kind == "Event")
-
     async def reconcile(key: Key, env: Env) -> After | None:
         namespace = env.caches[RESOURCE].get(key)
         if namespace is None or not meta.deleting(namespace) or FINALIZER not in _finalizers(namespace):
             return None
-        left = await _delete_content(resources, key.name, env)
+        left = await _delete_content(_resources(scheme), key.name, env)
         if left:
             await write_status(env, RESOURCE, namespace, _status(namespace, left, meta.timestamp(env.clock.now())))
             return After(AGAIN)
@@ -40,6 +37,12 @@ def controller(scheme: Scheme) -> Controller:
         return None
 
     return Controller("namespace-controller", {RESOURCE: own_key, "pods": _terminating}, reconcile)
+
+
+def _resources(scheme: Scheme) -> list[Resource]:
+    """All that can be in a namespace now. Events last: the end of the others makes some."""
+    found = (r for r in scheme.by_id.values() if r.namespaced and r.stored)
+    return sorted(found, key=lambda r: r.kind == "Event")
 
 
 def _terminating(pod: Obj, caches: Mapping[str, Cache]) -> Iterable[Key]:
@@ -57,14 +60,24 @@ async def _delete_content(resources: list[Resource], namespace: str, env: Env) -
     """Ask for the end of everything; returns what is still there, by resource. Live lists: a cache may lag."""
     left: dict[str, list[Obj]] = {}
     for resource in resources:
-        found = (await env.client.list(resource.id, namespace)).items
+        found = await _list(resource.id, namespace, env)
         await asyncio.gather(
             *(remove(env, resource.id, obj, propagation="Background") for obj in found if not meta.deleting(obj))
         )
         if found:
-            remaining = (await env.client.list(resource.id, namespace)).items
+            remaining = await _list(resource.id, namespace, env)
             left |= {resource.id: remaining} if remaining else {}
     return left
+
+
+async def _list(resource: str, namespace: str, env: Env) -> list[Obj]:
+    """What is there; nothing of a custom resource whose definition went meanwhile."""
+    try:
+        return list((await env.client.list(resource, namespace)).items)
+    except ApiError as error:
+        if error.code != 404:
+            raise
+        return []
 
 
 async def _finalize(namespace: Obj, env: Env) -> None:

@@ -24,7 +24,7 @@ class Binding:
     `structure`: how the fields of its objects are owned and merged.
     """
 
-    __slots__ = ("_head", "_lead", "graceful", "id", "prefix", "resource", "structure", "writes")
+    __slots__ = ("_head", "_lead", "_structure", "graceful", "id", "prefix", "resource", "writes")
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
@@ -32,9 +32,16 @@ class Binding:
         self.id = resource.id
         self.prefix = f"/registry/{resource.group or 'core'}/{resource.plural}/"
         self.graceful = resource.id == "pods"
-        self.structure = structure_of(resource)
+        self._structure: Type | None = None
         self._lead = {"apiVersion": resource.api_version, "kind": resource.kind}
         self._head = orjson.dumps(self._lead)[:-1] + b',"metadata":{'
+
+    @property
+    def structure(self) -> Type:
+        """Made when first needed: it reads the schema of a custom resource."""
+        if self._structure is None:
+            self._structure = structure_of(self.resource)
+        return self._structure
 
     def key(self, namespace: str, name: str) -> str:
         return f"{self.prefix}{namespace}/{name}" if self.resource.namespaced else self.prefix + name

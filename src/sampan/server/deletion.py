@@ -44,6 +44,7 @@ def check(binding: Binding, obj: Obj, asked: Deletion) -> None:
 
 def mark(binding: Binding, old: Obj, asked: Deletion, now: datetime) -> Obj | None:
     """The object as it is to be kept (marked as deleting), or None when it is to be removed at once."""
+    old = binding.resource.strategy.on_delete(old)
     metadata = dict(old["metadata"])
     finalizers = _finalizers(metadata.get("finalizers") or [], asked.propagation)
     wait = _grace(binding, old, asked)

@@ -1,6 +1,6 @@
 """Discovery: what this server has, as the old documents a group and as the aggregated one.
 
-All documents are made once, from the scheme. Source:
+All documents are made when the scheme changes. Source:
 https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
 """
 
@@ -34,10 +34,12 @@ _CONNECT = ("create", "get")
 SUBRESOURCES = {
     "status": Subresource("", ("get", "patch", "update")),
     "scale": Subresource("Scale", ("get", "patch", "update"), "autoscaling", "v1"),
+    "ephemeralcontainers": Subresource("", ("get", "patch", "update")),
     "log": Subresource("", ("get",)),
     "exec": Subresource("PodExecOptions", _CONNECT, "", "v1"),
     "attach": Subresource("PodAttachOptions", _CONNECT, "", "v1"),
     "portforward": Subresource("PodPortForwardOptions", _CONNECT, "", "v1"),
+    "proxy": Subresource("", ("create", "delete", "get", "patch", "update")),
     "eviction": Subresource("Eviction", ("create",), "policy", "v1"),
     "binding": Subresource("Binding", ("create",), "", "v1"),
     "token": Subresource("TokenRequest", ("create",), "authentication.k8s.io", "v1"),
@@ -49,8 +51,15 @@ class Discovery:
     """Answers /api, /apis and what lies above resources. `address` is host:port for clients of /api."""
 
     def __init__(self, scheme: Scheme, address: str) -> None:
-        self._documents = {path: orjson.dumps(body) for path, body in _documents(scheme, address).items()}
+        self._scheme = scheme
+        self._address = address
         self._aggregated: dict[tuple[str, str], tuple[bytes, str]] = {}
+        self._build()
+        scheme.changed.append(self._build)
+
+    def _build(self) -> None:
+        scheme = self._scheme
+        self._documents = {path: orjson.dumps(body) for path, body in _documents(scheme, self._address).items()}
         for path, resources in (("/api", _core(scheme)), ("/apis", _named(scheme))):
             for version in ("v2", "v2beta1"):
                 body = orjson.dumps(_group_list(resources, version))

@@ -26,8 +26,12 @@ class Documents:
 
     def __init__(self, scheme: Scheme) -> None:
         self._scheme = scheme
+        self._forget()
+        scheme.changed.append(self._forget)
+
+    def _forget(self) -> None:
         self._kept: dict[str, tuple[bytes, str]] = {}
-        self._groups = {f"{_V3}/{openapi.root(r)}": openapi.root(r) for r in scheme.resources}
+        self._groups = {f"{_V3}/{openapi.root(r)}": openapi.root(r) for r in self._scheme.resources}
 
     def paths(self) -> list[str]:
         return [_V2, _V3, *self._groups]

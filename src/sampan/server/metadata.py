@@ -94,7 +94,9 @@ def raise_generation(resource: Resource, new: Obj, old: Obj) -> None:
     """A change of anything but metadata and status is a new generation (a Deployment's annotations count too)."""
     if not resource.generation:
         return
-    keys = (new.keys() | old.keys()) - {"metadata", "status"}
+    keys = (new.keys() | old.keys()) - {"metadata"}
+    if resource.status or resource.schema is None:
+        keys.discard("status")
     changed = any(new.get(key) != old.get(key) for key in keys)
     if not changed and resource.id == "deployments.apps":
         changed = new["metadata"].get("annotations") != old["metadata"].get("annotations")

@@ -24,8 +24,15 @@ class Reader:
     def __init__(self, scheme: Scheme, store: Store, chance: random.Random) -> None:
         self.scheme = scheme
         self.store = store
-        self._bindings = {r.id: Binding(r) for r in scheme.resources if r.stored}
+        self._bindings: dict[str, Binding] = {}
+        self._bind()
+        scheme.changed.append(self._bind)
         self._watches = watch.Watches(store, chance)
+
+    def _bind(self) -> None:
+        """One binding a resource; those of resources that stayed the same stay too."""
+        before = {id(b.resource): b for b in self._bindings.values()}
+        self._bindings = {r.ref: before.get(id(r)) or Binding(r) for r in self.scheme.resources if r.stored}
 
     def binding(self, resource: str) -> Binding:
         """Raises ApiError 404 for a resource this server does not have."""
@@ -59,15 +66,17 @@ class Reader:
         token: str = "",
         revision: str = "",
         match: str = "",
+        initial: bool | None = None,
     ) -> Listing:
         """`token` is a continue token, `match` a resourceVersionMatch. Raises ApiError 400, 410, 504."""
         binding = self.binding(resource)
-        listing.check_match(revision, match, token)
+        listing.check_options(revision, match, token, initial)
         selected = watch.selection(binding, labels, fields)
         prefix, after = binding.under(namespace), ""
         at = self.store.revision
         if token:
             at, after = listing.decode_token(token, prefix)
+            at = self.store.revision if at < 0 else at
         elif revision not in ("", "0"):
             asked = listing.parse_revision(revision)
             if asked > at:
@@ -76,7 +85,7 @@ class Reader:
         if at == self.store.revision:
             records = self.store.list(prefix, after)
         else:
-            records = [r for r in await listing.at_revision(self.store, prefix, at) if r.key > after]
+            records = [r for r in await listing.at_revision(self.store, prefix, at, after) if r.key > after]
         return _page(binding, records, selected, limit, at)
 
     def watch(self, resource: str, namespace: str = "", asked: watch.Asked | None = None) -> AsyncIterator[watch.Batch]:

@@ -73,8 +73,9 @@ class Api:
         self._clock = parts.verbs.registry.clock
         self._past = past.Past(parts.verbs.registry, parts.authorizer)
         self._reviews = Reviews(parts.authorizer, parts.authenticator).actions
-        self._resources = parts.verbs.registry.scheme.by_path
-        self._groups = {(r.group, r.version) for r in parts.verbs.registry.scheme.resources}
+        self._scheme = parts.verbs.registry.scheme
+        self._index()
+        self._scheme.changed.append(self._index)
         self._plain: dict[str, Callable[[Request], Response]] = {
             "/version": lambda request: answer.json(200, health.version()),
             "/metrics": parts.metrics.answer,
@@ -82,6 +83,10 @@ class Api:
         }
         for name in _HEALTH:
             self._plain[f"/{name}"] = self._health(name)
+
+    def _index(self) -> None:
+        self._resources = self._scheme.by_path
+        self._groups = {(r.group, r.version) for r in self._scheme.resources}
 
     async def __call__(self, request: Request) -> Answer:
         start = self._clock.monotonic()
@@ -167,7 +172,8 @@ class Api:
         if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in ("status", "finalize"):
             namespace, rest = rest[1], rest[2:]
         resource = self._resources.get((group, version, rest[0]))
-        if resource is None or len(rest) > 3 or (namespace and not resource.namespaced):
+        too_long = len(rest) > 3 and rest[2] != "proxy"
+        if resource is None or too_long or (namespace and not resource.namespaced):
             raise not_served()
         name = rest[1] if len(rest) > 1 else ""
         return _target(request, user, resource, namespace, name, rest[2] if len(rest) > 2 else "")

@@ -26,9 +26,9 @@ async def replace(
     """Set the count that the Scale in `body` says. Raises ApiError 404, 409, 422."""
 
     def change(old: Obj) -> Obj:
-        return scale.apply_scale(old, body)
+        return scale.apply_scale(old, body, resource.scale)
 
-    return await registry.modify(resource.id, name, namespace, change, options, "scale")
+    return await registry.modify(resource.ref, name, namespace, change, options, "scale")
 
 
 async def patch(
@@ -37,7 +37,7 @@ async def patch(
     """Patch the object's Scale. Raises ApiError 400, 404, 409, 415, 422."""
 
     def change(old: Obj) -> Obj:
-        new, _ = patches.apply(SCALE, scale.to_scale(old), body, kind, options.validation)
-        return scale.apply_scale(old, new)
+        new, _ = patches.apply(SCALE, scale.to_scale(old, resource.scale), body, kind, options.validation)
+        return scale.apply_scale(old, new, resource.scale)
 
-    return await registry.modify(resource.id, name, namespace, change, options, "scale")
+    return await registry.modify(resource.ref, name, namespace, change, options, "scale")

@@ -23,8 +23,10 @@ from sampan.server.agents import Agents
 from sampan.server.allocators import Services
 from sampan.server.authn import Authenticator
 from sampan.server.authz import Authorizer
+from sampan.server.customresources import CustomResources
 from sampan.server.discovery import Discovery
 from sampan.server.documents import Documents
+from sampan.server.hooks.hooks import Hooks
 from sampan.server.registry import Registry
 from sampan.server.routes import Api, Parts
 from sampan.server.tokens import Tokens
@@ -77,7 +79,9 @@ class Server:
         self.registry = Registry(scheme, store, clock, self._services, chance)
         self._authorizer = Authorizer(self.registry)
         self.registry.guards = escalation.guards(self._authorizer)
+        self.registry.hooks = self._hooks = Hooks(self.registry)
         self.tokens = Tokens(config.account_key, self.registry.lookup, clock)
+        self._custom = CustomResources(self.registry)
         self._agents = Agents(config.agent_socket)
         self._http: HttpServer | None = None
         self._api: Api | None = None
@@ -87,6 +91,7 @@ class Server:
         """Make sure of the objects every cluster has, then listen. Raises OSError when an address is taken."""
         held = await self.registry.list("services")
         self._services.rebuild(one.obj for one in held.items)
+        self._custom.load()
         self._http = HttpServer(self._answer, name="apiserver", limit=BODY_LIMIT, oversize=_oversize)
         context = self._tls()
         for address in self.config.listen:
@@ -98,6 +103,7 @@ class Server:
         await bootstrap.roles(self.registry)
         self._ready = True
         self._tasks.start("bootstrap", self._keep_bootstrapped())
+        self._tasks.start("custom-resources", self._custom.run())
 
     async def _bootstrap(self) -> None:
         await bootstrap.run(self.registry, self._services, self.config.advertise, self.port)
@@ -118,6 +124,7 @@ class Server:
         if self._http is not None:
             await self._http.close()
         await self._agents.close()
+        await self._hooks.client.close()
 
     async def _answer(self, request: Request) -> Response | Stream | Upgrade:
         if self._api is None:

@@ -15,6 +15,7 @@ from sampan.base.http.types import Request, Response, Stream, Upgrade
 from sampan.server import answer, negotiate, pods, scaling
 from sampan.server.agents import Agents
 from sampan.server.negotiate import PLAIN, Query
+from sampan.server.proxy import Proxy
 from sampan.server.registry import Registry
 from sampan.server.tokens import Tokens
 from sampan.server.types import Deleted, Held, Listing, Options, User
@@ -47,6 +48,7 @@ class Verbs:
     def __init__(self, registry: Registry, agents: Agents, tokens: Tokens | None = None) -> None:
         self.registry = registry
         self._agents = agents
+        self._proxy = Proxy(registry, agents)
         self._tokens = tokens
         self.table: dict[str, Action] = {
             "get": self._get,
@@ -63,6 +65,9 @@ class Verbs:
             ("status", "update"): self._update,
             ("status", "patch"): self._patch,
             ("finalize", "update"): self._update,
+            ("ephemeralcontainers", "get"): self._get,
+            ("ephemeralcontainers", "update"): self._update,
+            ("ephemeralcontainers", "patch"): self._patch,
             ("scale", "get"): self._get_scale,
             ("scale", "update"): self._update_scale,
             ("scale", "patch"): self._patch_scale,
@@ -76,12 +81,13 @@ class Verbs:
             ("attach", "create"): self._stream,
             ("portforward", "get"): self._port_forward,
             ("portforward", "create"): self._port_forward,
+            **{("proxy", verb): self._proxied for verb in ("get", "create", "update", "patch", "delete")},
         }
 
     # -- reads
 
     async def _get(self, request: Request, target: Target) -> Response:
-        held = self.registry.get(target.resource.id, target.name, target.namespace)
+        held = self.registry.get(target.resource.ref, target.name, target.namespace)
         return self._one(request, target, held)
 
     async def _list(self, request: Request, target: Target) -> Response:
@@ -91,7 +97,7 @@ class Verbs:
         if limit < 0:
             raise bad_request(f"limit: Invalid value: {limit}: must be greater than or equal to 0")
         found = await self.registry.list(
-            target.resource.id,
+            target.resource.ref,
             target.namespace,
             labels=negotiate.one(query, "labelSelector"),
             fields=negotiate.one(query, "fieldSelector"),
@@ -99,13 +105,14 @@ class Verbs:
             token=negotiate.one(query, "continue"),
             revision=negotiate.one(query, "resourceVersion"),
             match=negotiate.one(query, "resourceVersionMatch"),
+            initial=negotiate.initial_events(query),
         )
         return answer.many(target.resource, found, shape, _include(query), self.registry.clock.now())
 
     async def _watch(self, request: Request, target: Target) -> Stream:
         shape = negotiate.accepted(request.headers.get("accept", ""))
         asked = negotiate.watch(target.query, target.name)
-        batches = self.registry.watch(target.resource.id, target.namespace, asked)
+        batches = self.registry.watch(target.resource.ref, target.namespace, asked)
         lines = answer.events(target.resource, batches, shape, _include(target.query), self.registry.clock.now)
         return Stream(200, lines, [answer.JSON], _WATCH_STALL)
 
@@ -114,14 +121,14 @@ class Verbs:
     async def _create(self, request: Request, target: Target) -> Response:
         options = negotiate.options(target.query, target.user, _agent(request))
         obj = self._decode(request, target.resource, options)
-        held = await self.registry.create(target.resource.id, obj, target.namespace, options)
+        held = await self.registry.create(target.resource.ref, obj, target.namespace, options)
         return answer.warn(self._one(request, target, held, 201), options.warnings)
 
     async def _update(self, request: Request, target: Target) -> Response:
         options = negotiate.options(target.query, target.user, _agent(request), "UpdateOptions")
         obj = self._decode(request, target.resource, options)
         held = await self.registry.update(
-            target.resource.id, obj, target.namespace, target.name, options, target.subresource
+            target.resource.ref, obj, target.namespace, target.name, options, target.subresource
         )
         return answer.warn(self._one(request, target, held), options.warnings)
 
@@ -131,7 +138,7 @@ class Verbs:
             return await self._apply(request, target)
         options = negotiate.patch_options(target.query, target.user, _agent(request))
         held = await self.registry.patch(
-            target.resource.id,
+            target.resource.ref,
             target.name,
             target.namespace,
             request.body,
@@ -147,20 +154,20 @@ class Verbs:
         config, warnings = schema.decode(target.resource, body, options.validation)
         options.warnings += warnings
         held, new = await self.registry.apply(
-            target.resource.id, target.name, target.namespace, config, options, target.subresource
+            target.resource.ref, target.name, target.namespace, config, options, target.subresource
         )
         return answer.warn(self._one(request, target, held, 201 if new else 200), options.warnings)
 
     async def _delete(self, request: Request, target: Target) -> Response:
         asked = negotiate.deletion(target.query, negotiate.parse_body(request, negotiate.DELETE_OPTIONS), target.user)
-        done = await self.registry.delete(target.resource.id, target.name, target.namespace, asked)
+        done = await self.registry.delete(target.resource.ref, target.name, target.namespace, asked)
         status = 202 if not done.gone and asked.propagation == "Foreground" else 200
         return self._deleted(request, target, done, status)
 
     async def _delete_collection(self, request: Request, target: Target) -> Response:
         asked = negotiate.deletion(target.query, negotiate.parse_body(request, negotiate.DELETE_OPTIONS), target.user)
         items = await self.registry.delete_collection(
-            target.resource.id,
+            target.resource.ref,
             target.namespace,
             asked,
             labels=negotiate.one(target.query, "labelSelector"),
@@ -172,14 +179,14 @@ class Verbs:
     # -- subresources
 
     async def _get_scale(self, request: Request, target: Target) -> Response:
-        held = self.registry.get(target.resource.id, target.name, target.namespace)
-        return answer.json(200, scale.to_scale(held.obj))
+        held = self.registry.get(target.resource.ref, target.name, target.namespace)
+        return answer.json(200, scale.to_scale(held.obj, target.resource.scale))
 
     async def _update_scale(self, request: Request, target: Target) -> Response:
         options = negotiate.options(target.query, target.user, _agent(request), "UpdateOptions")
         body = self._decode(request, scaling.SCALE, options)
         held = await scaling.replace(self.registry, target.resource, target.namespace, target.name, body, options)
-        return answer.json(200, scale.to_scale(held.obj))
+        return answer.json(200, scale.to_scale(held.obj, target.resource.scale))
 
     async def _patch_scale(self, request: Request, target: Target) -> Response:
         options = negotiate.patch_options(target.query, target.user, _agent(request))
@@ -187,7 +194,7 @@ class Verbs:
         held = await scaling.patch(
             self.registry, target.resource, target.namespace, target.name, request.body, kind, options
         )
-        return answer.json(200, scale.to_scale(held.obj))
+        return answer.json(200, scale.to_scale(held.obj, target.resource.scale))
 
     async def _bind(self, request: Request, target: Target) -> Response:
         options = negotiate.options(target.query, target.user)
@@ -216,6 +223,9 @@ class Verbs:
     async def _stream(self, request: Request, target: Target) -> Answer:
         pod = self.registry.get("pods", target.name, target.namespace).obj
         return await self._agents.stream(request, target.subresource, pod, target.query)
+
+    async def _proxied(self, request: Request, target: Target) -> Answer:
+        return await self._proxy.answer(request, target.resource.plural, target.namespace, target.name)
 
     async def _port_forward(self, request: Request, target: Target) -> Answer:
         pod = self.registry.get("pods", target.name, target.namespace).obj

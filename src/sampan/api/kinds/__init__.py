@@ -8,6 +8,7 @@ from sampan.api.kinds import (
     controllerrevision,
     cronjob,
     csi,
+    customresourcedefinition,
     daemonset,
     deployment,
     endpoints,
@@ -40,6 +41,7 @@ from sampan.api.kinds import (
     serviceaccount,
     statefulset,
     storageclass,
+    webhookconfiguration,
 )
 from sampan.api.scheme import Scheme
 
@@ -78,6 +80,8 @@ SCHEME = Scheme(
         networkpolicy.RESOURCE,
         runtimeclass.RESOURCE,
         poddisruptionbudget.RESOURCE,
+        webhookconfiguration.MUTATING,
+        webhookconfiguration.VALIDATING,
         rolebinding.CLUSTER_ROLE_BINDING,
         role.CLUSTER_ROLE,
         rolebinding.ROLE_BINDING,
@@ -87,5 +91,6 @@ SCHEME = Scheme(
         csi.NODE,
         storageclass.RESOURCE,
         csi.ATTACHMENT,
+        customresourcedefinition.RESOURCE,
     )
 )

@@ -33,8 +33,9 @@ def apply(resource: Resource, original: Obj, body: bytes, content_type: str, mod
     `original` is not changed. Raises ApiError: 400 a malformed patch, 415 an unknown type, 422 a patch that does not
     fit the object.
     """
-    if content_type not in _TYPES:
-        accepted = ", ".join((*_TYPES, APPLY))
+    known = [kind for kind in _TYPES if kind != STRATEGIC or resource.schema is None]
+    if content_type not in known:
+        accepted = ", ".join((*known, APPLY))
         raise unsupported_media_type(
             f"the body of the request was in an unknown format - accepted media types include: {accepted}"
         )
