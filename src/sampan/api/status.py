@@ -33,13 +33,15 @@ class ApiError(SampanError):
         self.reason = reason
         self.message = message
         self.details = details or {}
+        # The Status' own metadata: a list that expired brings a token to go on with.
+        self.metadata: Obj = {}
 
     def body(self) -> Obj:
         """The Status object that goes over the wire."""
         status: Obj = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,

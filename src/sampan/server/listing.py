@@ -11,7 +11,8 @@ from binascii import Error as Base64Error
 
 import orjson
 
-from sampan.api.status import ApiError, bad_request, gone
+from sampan.api import fields
+from sampan.api.status import ApiError, FieldError, bad_request, gone, invalid
 from sampan.base.errors import Compacted
 from sampan.store.types import Record, Store
 
@@ -22,21 +23,31 @@ TOO_OLD = (
     "deleted between the time the first chunk was returned and now may show up in the list."
 )
 
+_MATCH = "resourceVersionMatch"
+# The revision of a token that goes on with whatever is there now.
+_PRESENT = -1
+
 
 def encode_token(revision: int, after: str) -> str:
     return urlsafe_b64encode(orjson.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": after})).decode().rstrip("=")
 
 
 def decode_token(token: str, prefix: str) -> tuple[int, str]:
-    """(revision, key to continue after). Raises ApiError 400."""
+    """(revision, key to continue after); revision -1 is the present. Raises ApiError 400."""
     try:
         content = orjson.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        revision, after = int(content["rv"]), str(content["start"])
-    except (Base64Error, ValueError, KeyError, TypeError):
-        raise bad_request("continue key is not valid: illegal base64 data or unknown version") from None
+        version, revision, after = content["v"], int(content["rv"]), str(content["start"])
+    except (Base64Error, ValueError, KeyError, TypeError) as error:
+        raise _bad_token(f"continue key is not valid: {error}") from None
+    if version != "meta.k8s.io/v1":
+        raise _bad_token(f"continue key is not valid: server does not recognize this encoded version {version}")
     if not after.startswith(prefix):
-        raise bad_request("continue key is not valid: it belongs to another list")
+        raise _bad_token(f"continue key is not valid: invalid key {after}")
     return revision, after
+
+
+def _bad_token(why: str) -> ApiError:
+    return bad_request(f"invalid continue token: {why}")
 
 
 def parse_revision(text: str) -> int:
@@ -55,25 +66,50 @@ def too_large(revision: int, current: int) -> ApiError:
     return ApiError(504, "Timeout", f"Timeout: Too large resource version: {revision}, current: {current}", details)
 
 
-def check_match(revision: str, match: str, token: str) -> None:
-    """The combinations of resourceVersion, resourceVersionMatch and continue that mean something. Raises 400."""
-    if match and token:
-        raise bad_request("resourceVersionMatch is forbidden when continue is provided")
-    if match and not revision:
-        raise bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided")
-    if match not in ("", "Exact", "NotOlderThan"):
-        raise bad_request(f'resourceVersionMatch: Unsupported value: "{match}"')
-    if match == "Exact" and revision == "0":
-        raise bad_request('resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')
+def check_options(revision: str, match: str, token: str, initial: bool | None = None) -> None:
+    """The combinations of a list's query that mean something. Raises 422, and 400 for a continued one.
+
+    Source: k8s.io/apimachinery/pkg/apis/meta/internalversion/validation.
+    """
+    found: list[FieldError] = []
+    if match:
+        if not revision:
+            text = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            found.append(fields.forbidden(_MATCH, text))
+        if token:
+            found.append(fields.forbidden(_MATCH, "resourceVersionMatch is forbidden when continue is provided"))
+        if match not in ("Exact", "NotOlderThan"):
+            found.append(fields.not_supported(_MATCH, match, ("Exact", "NotOlderThan", "")))
+        if match == "Exact" and revision == "0":
+            text = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+            found.append(fields.forbidden(_MATCH, text))
+    if initial is not None:
+        found.append(fields.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    refuse(found)
     if token and revision not in ("", "0"):
         raise bad_request("specifying resource version is not allowed when using continue")
 
 
-async def at_revision(store: Store, prefix: str, revision: int) -> list[Record]:
-    """The records under `prefix` as they were at `revision`, by key. Raises ApiError 410."""
+def refuse(found: list[FieldError]) -> None:
+    """Raises ApiError 422 when there is a fault in a list's or watch's options."""
+    if found:
+        raise invalid("meta.k8s.io", "ListOptions", "", found)
+
+
+def expired(after: str) -> ApiError:
+    """The 410 of a list whose revision is forgotten; `after`: where it may go on in the present, "" nowhere."""
+    if not after:
+        return gone("The resourceVersion for the provided list is too old.")
+    error = gone(TOO_OLD)
+    error.metadata = {"continue": encode_token(_PRESENT, after)}
+    return error
+
+
+async def at_revision(store: Store, prefix: str, revision: int, after: str = "") -> list[Record]:
+    """The records under `prefix` as they were at `revision`, by key. `after`: see `expired`. Raises ApiError 410."""
     if revision > store.revision:
         raise too_large(revision, store.revision)
     try:
         return await store.at(prefix, revision)
     except Compacted:
-        raise gone(TOO_OLD) from None
+        raise expired(after) from None

@@ -120,6 +120,10 @@ def flag(query: Query, name: str) -> bool:
     return values is not None and values[0].lower() not in ("false", "0")
 
 
+def initial_events(query: Query) -> bool | None:
+    return flag(query, "sendInitialEvents") if "sendInitialEvents" in query else None
+
+
 def integer(query: Query, name: str) -> int | None:
     """Raises ApiError 400."""
     text = one(query, name)
@@ -209,6 +213,7 @@ def watch(query: Query, name: str = "") -> Asked:
         fields=fields,
         timeout=float(integer(query, "timeoutSeconds") or 0),
         bookmarks=flag(query, "allowWatchBookmarks"),
-        send_initial=flag(query, "sendInitialEvents"),
+        send_initial=initial_events(query),
         match=one(query, "resourceVersionMatch"),
+        token=one(query, "continue"),
     )

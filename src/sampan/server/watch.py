@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import orjson
 
-from sampan.api import selectors
+from sampan.api import fields, selectors
 from sampan.api.meta import Obj, labels
-from sampan.api.status import ApiError, bad_request, gone
+from sampan.api.status import ApiError, gone
 from sampan.base.errors import Compacted
 from sampan.server import listing
 from sampan.server.binding import Binding
@@ -26,6 +26,7 @@ Batch = list[tuple[str, Held]]
 Selected = Callable[[Obj], bool]
 
 INITIAL_END = "k8s.io/initial-events-end"
+_FRESH = "NotOlderThan"
 _BOOKMARK_SECONDS = 60.0
 # A client that names no timeout is sent away after this long, give or take, to come back (as kube-apiserver does).
 _DEFAULT_TIMEOUT = 1800.0
@@ -40,8 +41,9 @@ class Asked:
     fields: str = ""
     timeout: float = 0.0
     bookmarks: bool = False
-    send_initial: bool = False
+    send_initial: bool | None = None
     match: str = ""
+    token: str = ""
 
 
 def selection(binding: Binding, label_text: str, field_text: str) -> Selected | None:
@@ -50,10 +52,10 @@ def selection(binding: Binding, label_text: str, field_text: str) -> Selected | 
     by_field = selectors.parse_fields(field_text, binding.resource) if field_text else None
     if by_field is None or by_field.empty:
         return None if by_label.empty else lambda obj: by_label.matches(labels(obj))
-    fields = by_field
+    chosen = by_field
     if by_label.empty:
-        return fields.matches
-    return lambda obj: fields.matches(obj) and by_label.matches(labels(obj))
+        return chosen.matches
+    return lambda obj: chosen.matches(obj) and by_label.matches(labels(obj))
 
 
 class Watches:
@@ -69,10 +71,12 @@ class Watches:
         _check(asked)
         prefix = binding.under(namespace)
         selected = selection(binding, asked.labels, asked.fields)
-        initial = asked.send_initial or asked.after in ("", "0")
-        after = self._store.revision if initial else listing.parse_revision(asked.after)
-        if after > self._store.revision:
-            raise listing.too_large(after, self._store.revision)
+        now = self._store.revision
+        asked_for = listing.parse_revision(asked.after or "0")
+        if asked_for > now:
+            raise listing.too_large(asked_for, now)
+        initial = asked.send_initial if asked.send_initial is not None else asked_for == 0
+        after = asked_for if asked_for and not initial else now
         try:
             self._store.watch(prefix, after).close()
         except Compacted as lost:
@@ -102,13 +106,15 @@ class Watches:
             finally:
                 timer.cancel()
                 source.close()
-            if loop.time() < due - 0.01 or due == end:
+            if loop.time() < due - 0.01 or (due == end and not asked.bookmarks):
                 return  # the store closed, or the time is up
             # Closing may have dropped undelivered events; only when there were none the present is reached.
             reached = self._store.revision
             if not await self._store.history(prefix, after, reached, 1):
                 after = reached
                 yield [_bookmark(binding, after)]
+            if due == end:
+                return
 
     def _existing(self, binding: Binding, prefix: str, selected: Selected | None, revision: int, asked: Asked) -> Batch:
         every = [binding.held(record) for record in self._store.list(prefix)]
@@ -151,12 +157,20 @@ def line(kind: str, data: bytes) -> bytes:
 
 
 def _check(asked: Asked) -> None:
-    if asked.send_initial and asked.match != "NotOlderThan":
-        text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        raise bad_request(f"resourceVersionMatch: Forbidden: {text}")
-    if asked.match and not asked.send_initial:
-        text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        raise bad_request(f"resourceVersionMatch: Forbidden: {text}")
+    found = []
+    if asked.send_initial is not None and asked.match != _FRESH:
+        text = f"sendInitialEvents requires setting resourceVersionMatch to {_FRESH}"
+        found.append(fields.forbidden("resourceVersionMatch", text))
+    if asked.match:
+        if asked.send_initial is None:
+            text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            found.append(fields.forbidden("resourceVersionMatch", text))
+        if asked.match != _FRESH:
+            found.append(fields.not_supported("resourceVersionMatch", asked.match, (_FRESH,)))
+        if asked.token:
+            text = "resourceVersionMatch is forbidden when continue is provided"
+            found.append(fields.forbidden("resourceVersionMatch", text))
+    listing.refuse(found)
 
 
 def _too_old(revision: int, lost: Compacted) -> ApiError:

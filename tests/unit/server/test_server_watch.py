@@ -147,8 +147,8 @@ def test_the_timeout_ends_it():
         (Asked(after="1"), 410),
         (Asked(after="99"), 504),
         (Asked(after="x"), 400),
-        (Asked(send_initial=True), 400),
-        (Asked(match="Exact"), 400),
+        (Asked(send_initial=True), 422),
+        (Asked(match="Exact"), 422),
         (Asked(labels="a=("), 400),
     ],
 )
