@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
 
 from sampan.api import patch as patches
 from sampan.api.meta import Obj, copy
-from sampan.api.scheme import Scheme
+from sampan.api.scheme import Resource, Scheme
 from sampan.api.status import ApiError, already_exists, bad_request, invalid, not_found
 from sampan.base.clock import Clock
 from sampan.base.errors import Conflict, SampanError
@@ -33,6 +33,16 @@ _NAME_TRIES = 8
 Change = Callable[[Obj], Obj]
 
 
+class Hooks(Protocol):
+    """`hooks.hooks.Hooks`: webhooks and policies. A plan names those that care for a sort of write, None: nobody."""
+
+    def plan(self, resource: Resource, subresource: str, operation: str) -> Any | None: ...
+
+    async def mutate(self, plan: Any, request: Attributes, warnings: list[str]) -> Obj | None: ...
+
+    async def validate(self, plan: Any, request: Attributes, warnings: list[str]) -> None: ...
+
+
 class Registry(Reader):
     """All verbs over one store. `services` hands out ClusterIPs and node ports."""
 
@@ -42,6 +52,7 @@ class Registry(Reader):
         self._chance = chance or random.SystemRandom()
         super().__init__(scheme, store, self._chance)
         self.clock = clock
+        self.hooks: Hooks | None = None
         # Resource → a check of its creates and updates that needs to know who asks.
         self.guards: Mapping[str, Callable[[Attributes], None]] = {}
         self._services = services
@@ -71,11 +82,22 @@ class Registry(Reader):
         name, namespace = meta.get("name", ""), meta.get("namespace", "")
         strategy.default(new)
         managed = owners.created(binding, new, sent, options, self.clock.now())
-        self._admit(Attributes("CREATE", resource, namespace, name, new, None, self.lookup, "", options.user))
+        request = Attributes(
+            "CREATE", resource, namespace, name, new, None, self.lookup, "", options.user, options.dry_run
+        )
+        self._admit(request)
+        plan = self.hooks and self.hooks.plan(resource, "", "CREATE")
+        if self.hooks and plan:
+            new = await self.hooks.mutate(plan, request, options.warnings) or new
+            meta = new["metadata"]
+            strategy.default(new)
         strategy.prepare_create(new)
         if errors := strategy.validate(new):
             raise invalid(resource.group, resource.kind, name, errors)
         options.warnings += strategy.warnings(new)
+        if self.hooks and plan:
+            request.obj = new
+            await self.hooks.validate(plan, request, options.warnings)
         if self.store.get(binding.key(namespace, name)) is not None:
             raise already_exists(binding.id, name)
         try:
@@ -180,6 +202,7 @@ class Registry(Reader):
         """
         binding, options = self.binding(resource), options or Options()
         key = binding.key(namespace, name)
+        plan = self.hooks and self.hooks.plan(binding.resource, subresource, "UPDATE")
         while True:
             record = self.store.get(key)
             if record is None:
@@ -189,9 +212,18 @@ class Registry(Reader):
             sent = (changed.get("metadata") or {}).pop("managedFields", None)
             new = self._prepare(binding, changed, old.obj, subresource, options.user)
             managed = owners.updated(binding, old, new, sent, options, subresource, self.clock.now())
+            if self.hooks and plan:
+                request = Attributes("UPDATE", binding.resource, namespace, name, new, old.obj, self.lookup)
+                request.subresource, request.user, request.dry_run = subresource, options.user, options.dry_run
+                changed = await self.hooks.mutate(plan, request, options.warnings) or new
+                if changed is not new:
+                    new = self._prepare(binding, changed, old.obj, subresource, options.user)
             if new == old.obj and managed == old.managed:
                 return old
             self._validate(binding, new, old.obj, subresource, options)
+            if self.hooks and plan:
+                request.obj = new
+                await self.hooks.validate(plan, request, options.warnings)
             try:
                 if deletion.finished(binding, new) and not options.dry_run:
                     await self._remove(binding, record)
@@ -249,9 +281,14 @@ class Registry(Reader):
                 raise not_found(binding.id, name)
             held = binding.held(record)
             deletion.check(binding, held.obj, asked)
-            self._admit(
-                Attributes("DELETE", binding.resource, namespace, name, None, held.obj, self.lookup, "", asked.user)
+            request = Attributes(
+                "DELETE", binding.resource, namespace, name, None, held.obj, self.lookup, "", asked.user, asked.dry_run
             )
+            self._admit(request)
+            if self.hooks and (plan := self.hooks.plan(binding.resource, "", "DELETE")):
+                warnings: list[str] = []
+                await self.hooks.mutate(plan, request, warnings)
+                await self.hooks.validate(plan, request, warnings)
             marked = deletion.mark(binding, held.obj, asked, self.clock.now())
             try:
                 if marked is None:

@@ -68,15 +68,18 @@ class HttpClient:
     """Requests to `base`: "https://host:port", "http://host:port" or "unix:/path".
 
     All verbs raise ConnectionError (unreachable, broken off), TimeoutError, and ssl.SSLError for a wrong certificate.
-    `headers` go with every request.
+    `headers` go with every request. `connect_to`: where the host of `base` is, when it has another address.
     """
 
-    def __init__(self, base: str, ssl_context: ssl.SSLContext | None = None, *, headers: Headers = ()) -> None:
+    def __init__(
+        self, base: str, ssl_context: ssl.SSLContext | None = None, *, headers: Headers = (), connect_to: str = ""
+    ) -> None:
         self.base = base
         self._ssl = ssl_context
         self._idle: list[Exchange] = []
         self._open: set[Exchange] = set()
         self._common = wire.header_lines(headers)
+        self._address = connect_to
         if base.startswith("unix:"):
             self._unix: str | None = base.removeprefix("unix:")
             self._common += "host: localhost\r\n"
@@ -154,7 +157,10 @@ class HttpClient:
             if self._unix is not None:
                 _, connection = await loop.create_unix_connection(Exchange, self._unix)
             else:
-                _, connection = await loop.create_connection(Exchange, self._host, self._port, ssl=self._ssl)
+                address, name = self._address or self._host, self._host if self._ssl else None
+                _, connection = await loop.create_connection(
+                    Exchange, address, self._port, ssl=self._ssl, server_hostname=name
+                )
         except ssl.SSLError:
             raise
         except OSError as error:
