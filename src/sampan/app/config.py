@@ -9,10 +9,12 @@ import secrets
 import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sampan.base import fs
 from sampan.base.errors import UserError
 from sampan.node.network import NetworkPlan, choose_plan
+from sampan.node.network.plan import INDEXES
 
 DEFAULT_STATE = Path("/var/lib/sampan")
 DEFAULT_RUN = Path("/run/sampan")
@@ -21,6 +23,10 @@ DOMAIN = "cluster.local"
 API_PORT = 6443
 NODE_PORTS = (30000, 32767)
 MAX_NODES = 100
+HISTORY_SECONDS = 86400.0
+HISTORY_BYTES = 256 * 1024 * 1024
+# (seconds, bytes) of history asked for, None where nothing is
+Wanted = tuple[float | None, int | None]
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
@@ -32,12 +38,16 @@ def state_root(given: Path | None = None) -> Path:
 
 @dataclass(frozen=True)
 class Cluster:
-    """One cluster. `root` is the state root that clusters share, `directory` this cluster's own part of it."""
+    """One cluster. `root` is the state root that clusters share, `directory` this cluster's own part of it.
+
+    `history`: seconds, and bytes on disk, for which past writes are kept; the first that is reached counts.
+    """
 
     name: str
     root: Path
     plan: NetworkPlan
     api_port: int
+    history: tuple[float, int] = (HISTORY_SECONDS, HISTORY_BYTES)
 
     @property
     def directory(self) -> Path:
@@ -95,24 +105,41 @@ class Cluster:
     def save(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o711)
-        content = {"index": self.plan.index, "nodes": list(self.plan.nodes), "apiPort": self.api_port}
-        fs.write_atomic(self.directory / "cluster.json", json.dumps(content, indent=2).encode() + b"\n")
+        content = {
+            "index": self.plan.index,
+            "nodes": list(self.plan.nodes),
+            "apiPort": self.api_port,
+            "historySeconds": self.history[0],
+            "historyBytes": self.history[1],
+        }
+        for file in ("cluster.json", "cluster.json.bak"):  # the second is for people who damaged the first
+            fs.write_atomic(self.directory / file, json.dumps(content, indent=2).encode() + b"\n")
         self.pki.mkdir(mode=0o700, exist_ok=True)
         if not (self.pki / "token").exists():
             fs.write_atomic(self.pki / "token", secrets.token_urlsafe(32).encode(), 0o600)
 
 
 def load(name: str, root: Path) -> Cluster | None:
-    """The cluster as it was saved, None when there is none. Raises UserError when the file is damaged."""
+    """The cluster as it was saved, None when there is none. Raises UserError when the file is damaged or unreadable."""
     path = root / "clusters" / name / "cluster.json"
     try:
-        content = json.loads(path.read_bytes())
-        plan = NetworkPlan(name, content["index"], tuple(content["nodes"]), DEFAULT_RUN / name)
-        return Cluster(name, root, plan, content["apiPort"])
-    except FileNotFoundError:
+        return _parse(name, root, json.loads(path.read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, KeyError) as error:
-        raise UserError(f"{path} is damaged: {error}", f"sampan down --cluster {name} --delete") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}", "sudo sampan …") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        copy = path.with_suffix(".json.bak")
+        raise UserError(f"{path} is damaged: {error!r}", f"cp {copy} {path}") from None
+
+
+def _parse(name: str, root: Path, content: dict[str, Any]) -> Cluster:
+    """Raises ValueError, KeyError or TypeError for what `save` did not write."""
+    index, nodes, port = content["index"], tuple(content["nodes"]), content["apiPort"]
+    if index not in INDEXES or not 0 < port < 65536 or nodes != _node_names(len(nodes)) or not nodes:
+        raise ValueError("its index, nodes or apiPort cannot be")
+    history = float(content.get("historySeconds", HISTORY_SECONDS)), int(content.get("historyBytes", HISTORY_BYTES))
+    return Cluster(name, root, NetworkPlan(name, index, nodes, DEFAULT_RUN / name), port, history)
 
 
 def load_or_fail(name: str, root: Path) -> Cluster:
@@ -129,10 +156,10 @@ def names(root: Path) -> list[str]:
     return sorted(p.parent.name for p in root.glob("clusters/*/cluster.json"))
 
 
-def decide(name: str, root: Path, nodes: int | None) -> Cluster:
+def decide(name: str, root: Path, nodes: int | None, history: Wanted = (None, None)) -> Cluster:
     """The cluster to bring up: the saved one (perhaps with more nodes), or a new one on free networks and ports.
 
-    Raises UserError.
+    `history`: see `Cluster`, None is as before. Raises UserError.
     """
     if not _NAME.fullmatch(name):
         raise UserError(
@@ -149,10 +176,20 @@ def decide(name: str, root: Path, nodes: int | None) -> Cluster:
                 f'cluster "{name}" has {have} nodes; nodes cannot be taken away',
                 f"sampan down --cluster {name} --delete   (deletes its objects too)",
             )
-        return replace(saved, plan=replace(saved.plan, nodes=_node_names(nodes or have)))
-    taken = [other.plan.index for n in names(root) if (other := load(n, root))]
+        kept = history[0] or saved.history[0], history[1] or saved.history[1]
+        return replace(saved, plan=replace(saved.plan, nodes=_node_names(nodes or have)), history=kept)
+    taken = [other.plan.index for n in names(root) if (other := _healthy(n, root))]
     plan = choose_plan(name, _node_names(nodes or 1), taken, DEFAULT_RUN)
-    return Cluster(name, root, plan, _free_port(API_PORT + plan.index))
+    kept = history[0] or HISTORY_SECONDS, history[1] or HISTORY_BYTES
+    return Cluster(name, root, plan, _free_port(API_PORT + plan.index), kept)
+
+
+def _healthy(name: str, root: Path) -> Cluster | None:
+    """Another cluster: that its file is damaged is no reason not to start this one."""
+    try:
+        return load(name, root)
+    except UserError:
+        return None
 
 
 def _node_names(count: int) -> tuple[str, ...]:

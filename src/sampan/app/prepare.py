@@ -7,20 +7,20 @@ import socket
 from pathlib import Path
 
 from sampan.app import kubeconfig
-from sampan.app.config import DOMAIN, Cluster, decide
+from sampan.app.config import DOMAIN, Cluster, Wanted, decide
 from sampan.base.clock import SystemClock
 from sampan.base.errors import UserError
 from sampan.ca.authority import Authority, Leaf
 
 
-def prepare(name: str, root: Path, nodes: int | None) -> Cluster:
-    """Decide, issue, write; does nothing that is done already. Raises UserError."""
+def prepare(name: str, root: Path, nodes: int | None, history: Wanted = (None, None)) -> Cluster:
+    """Decide, issue, write; does nothing that is done already. `history`: see `decide`. Raises UserError."""
     if os.geteuid() != 0:
         raise UserError(
             "sampan needs root: it makes network namespaces, mounts and packet rules",
             f"sudo sampan up --cluster {name}",
         )
-    cluster = decide(name, root, nodes)
+    cluster = decide(name, root, nodes, history)
     try:
         cluster.save()
         _certificates(cluster)

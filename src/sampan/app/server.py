@@ -18,7 +18,7 @@ from sampan.server.server import Server, ServerConfig
 from sampan.server.types import Deletion, User
 from sampan.server.watch import Asked
 from sampan.serviceproxy.hostports import HostPorts
-from sampan.store.sqlite import SqliteStore
+from sampan.store.sqlite import Keep, SqliteStore
 
 
 class ServerProcess:
@@ -36,7 +36,7 @@ class ServerProcess:
 
     async def start(self) -> None:
         cluster = self._cluster
-        self._store = await SqliteStore.open(cluster.store, clock=self._clock)
+        self._store = await SqliteStore.open(cluster.store, clock=self._clock, keep=Keep(*cluster.history))
         scheme = SCHEME.live()
         self._server = Server(self._config(), scheme, self._store, self._clock)
         client = LocalClient(self._server.registry, Asked, Deletion)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from sampan.base.errors import SampanError, UserError
-from sampan.cli import doctor, down, image, kubeconfig, status, trace, up
+from sampan.cli import backup, doctor, down, get, history, image, kubeconfig, status, trace, up
 
 app = typer.Typer(
     name="sampan",
@@ -25,6 +25,10 @@ app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.command("kubeconfig")(kubeconfig.kubeconfig)
 app.command("trace")(trace.trace)
+app.command("history")(history.history)
+app.command("get")(get.get)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.add_typer(image.app, name="image")
 
 

@@ -11,6 +11,7 @@ from sampan.api.status import ApiError
 from sampan.app.config import Cluster, load_or_fail, names, state_root
 from sampan.app.supervisor import running
 from sampan.cli.options import DEFAULT_CLUSTER, ClusterName, StateDir
+from sampan.store.recovery import restorations
 
 
 def status(cluster: ClusterName = DEFAULT_CLUSTER, state: StateDir = None) -> int:
@@ -21,6 +22,8 @@ def status(cluster: ClusterName = DEFAULT_CLUSTER, state: StateDir = None) -> in
     pid = running(found)
     print(f"cluster   {found.name}: {f'up (supervisor {pid})' if pid else 'down'}")
     print(f"state     {found.directory}")
+    for report in restorations(found.store):
+        print(f"restored  {report.read_text().strip()}\n          (rm {report} when you have read it)")
     print(f"networks  pods {found.plan.pod_cidr}, services {found.plan.service_cidr}, nodes {found.plan.lan_cidr}")
     if pid and os.access(found.pki / "admin.key", os.R_OK):
         print(f"API       {found.url}")

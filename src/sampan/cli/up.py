@@ -17,7 +17,9 @@ from sampan.app.config import Cluster, state_root
 from sampan.app.prepare import prepare
 from sampan.app.supervisor import running
 from sampan.base.errors import SampanError, UserError
+from sampan.cli.moments import retention
 from sampan.cli.options import DEFAULT_CLUSTER, ClusterName, StateDir
+from sampan.store.recovery import restorations
 
 
 def up(
@@ -27,11 +29,14 @@ def up(
     no_merge: Annotated[
         bool, typer.Option("--no-kubeconfig-merge", help="Leave the user's own kubeconfig alone.")
     ] = False,
+    history: Annotated[
+        str, typer.Option("--history", help="How long to keep the past: 7d, 1G or 7d,1G [default: 24h,256M].")
+    ] = "",
     state: StateDir = None,
 ) -> int:
     """Bring a cluster up: API server, nodes, networks, DNS. Pods it had before start again."""
     began = time.monotonic()
-    made = prepare(cluster, state_root(state), nodes)
+    made = prepare(cluster, state_root(state), nodes, retention(history))
     if pid := running(made):
         print(f"cluster {made.name} is up already (supervisor {pid})")
         return _stay(made, detach=detach, merge=not no_merge)
@@ -54,6 +59,8 @@ def up(
 
 
 def _stay(cluster: Cluster, *, detach: bool, merge: bool) -> int:
+    for report in restorations(cluster.store):
+        print(f"‼ {report.read_text().strip()}\n  (rm {report} when you have read it)")
     if merge:
         kubeconfig.merge(cluster, kubeconfig.user_config())
     _introduce(cluster, merged=merge)
