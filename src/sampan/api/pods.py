@@ -104,15 +104,16 @@ def _max(left: Resources, right: Resources) -> Resources:
     return left | {name: max(left.get(name, Quantity.ZERO), amount) for name, amount in right.items()}
 
 
-def _total(spec: Obj) -> Resources:
+def totals(spec: Obj, key: str) -> Resources:
+    """The `requests` or `limits` of all containers together: the most that is held at any moment."""
     running: Resources = {}
     for each in spec["containers"]:
-        running = _sum(running, _parse((each.get("resources") or {}).get("requests")))
+        running = _sum(running, _parse((each.get("resources") or {}).get(key)))
     # Sidecars run beside the containers; an init container runs beside the sidecars started before it.
     sidecars: Resources = {}
     starting: Resources = {}
     for each in spec.get("initContainers") or ():
-        needs = _parse((each.get("resources") or {}).get("requests"))
+        needs = _parse((each.get("resources") or {}).get(key))
         if is_sidecar(each):
             sidecars = _sum(sidecars, needs)
             needs = sidecars
@@ -128,7 +129,7 @@ def requests(pod: Obj) -> Resources:
     Pod-level `spec.resources.requests` stand over the sum.
     """
     spec = pod["spec"]
-    total = _total(spec) | _parse((spec.get("resources") or {}).get("requests"))
+    total = totals(spec, "requests") | _parse((spec.get("resources") or {}).get("requests"))
     return _sum(total, _parse(spec.get("overhead")))
 
 

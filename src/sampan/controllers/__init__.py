@@ -6,6 +6,8 @@ the rows. Controllers never call each other: each reads what the others wrote.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sampan.api.scheme import Scheme
 from sampan.client.env import Controller
 from sampan.controllers import (
@@ -23,19 +25,26 @@ from sampan.controllers import (
     root_ca,
     scheduler,
     serviceaccount,
+    volumebinder,
+    volumeprotection,
 )
 
 # What informers keep of objects that are large.
 TRIMS = {customresourcedefinition.RESOURCE: customresourcedefinition.trim}
 
 
-def table(scheme: Scheme, root_ca_pem: str) -> tuple[Controller, ...]:
-    """All controllers, in the order a manifest comes true. Call once a cluster: rows remember their own writes."""
+def table(scheme: Scheme, root_ca_pem: str, volumes: Path) -> tuple[Controller, ...]:
+    """All controllers, in the order a manifest comes true. Call once a cluster: rows remember their own writes.
+
+    `volumes`: where the directories of PersistentVolumes are made.
+    """
     return (
         serviceaccount.controller(),  # a pod needs an identity before anything else
         root_ca.controller(root_ca_pem),  # … and what to check the API server's certificate with
         deployment.controller(),  # Deployments → ReplicaSets
         replicaset.controller(),  # ReplicaSets → pods
+        volumebinder.controller(volumebinder.Directories(volumes)),  # claims → volumes
+        *volumeprotection.controllers(),  # … which stay while they are used
         scheduler.controller(),  # pods → nodes
         endpointslice.controller(),  # ready pods → what the service proxy and DNS read
         endpoints.controller(),  # … and what `kubectl get ep` and older programs read

@@ -11,9 +11,11 @@ from sampan.api import meta, pods
 from sampan.api.meta import Key, Obj
 from sampan.api.status import ApiError
 from sampan.client.env import Cache, Controller, Env
+from sampan.controllers.scheduling import volumes
 from sampan.controllers.scheduling.filters import explain, feasible
 from sampan.controllers.scheduling.scores import best
 from sampan.controllers.scheduling.snapshot import Needs, Snapshot
+from sampan.controllers.volume_match import SELECTED_NODE
 from sampan.controllers.writes import patch_exactly
 
 NAME = "default-scheduler"
@@ -25,6 +27,9 @@ def controller() -> Controller:
         "pods": scheduler.pod_changed,
         "nodes": scheduler.node_changed,
         "namespaces": scheduler.namespace_changed,
+        volumes.CLAIMS: scheduler.claim_changed,
+        volumes.VOLUMES: scheduler.storage_changed,
+        volumes.CLASSES: scheduler.storage_changed,
     }
     # Many workers: deciding never waits, so only the writes of bindings overlap.
     return Controller(NAME, watches, scheduler.reconcile, workers=16)
@@ -61,6 +66,12 @@ class Scheduler:
             del self._snapshot.namespaces[meta.name(namespace)]
         return ()
 
+    def claim_changed(self, claim: Obj, caches: Mapping[str, Cache]) -> Iterable[Key]:
+        return [key for key in self._waiting if key.namespace == meta.namespace(claim)]
+
+    def storage_changed(self, obj: Obj, caches: Mapping[str, Cache]) -> Iterable[Key]:
+        return tuple(self._waiting)
+
     def _keep(self, key: Key, pod: Obj | None) -> Iterable[Key]:
         """Bring the snapshot up to date with a pod; returns the waiting pods that this may help."""
         before = self._snapshot.placed(key)
@@ -86,7 +97,19 @@ class Scheduler:
             return
         snapshot, needs = self._snapshot, self._needs.of(pod)
         self._needs.forget_all_but(len(snapshot) + len(self._waiting))
-        candidates, refused = feasible(pod, needs, snapshot)
+        claims = volumes.plan(pod, env.caches)
+        if claims and claims.problem:
+            self._waiting.add(key)
+            await _tell(pod, f"0/{len(snapshot.nodes)} nodes are available: {claims.problem}.", env)
+            return
+        more = (claims.ask(env.caches[volumes.VOLUMES].list()),) if claims else ()
+        candidates, refused = feasible(pod, needs, snapshot, more)
+        if candidates and claims and claims.late:
+            self._waiting.add(key)
+            # Once told, the claims keep their node: their volumes may be on the way.
+            node = claims.chosen(info.name for info in candidates)
+            await _tell_claims(claims, node or best(pod, needs, candidates, snapshot).name, env)
+            return
         if candidates:
             await self._bind(key, pod, best(pod, needs, candidates, snapshot).name, env)
             return
@@ -123,6 +146,13 @@ def _wants_node(pod: Obj) -> bool:
     if pods.node_name(pod) or not pods.is_active(pod) or spec.get("schedulingGates"):
         return False
     return bool(spec.get("schedulerName", NAME) == NAME)
+
+
+async def _tell_claims(claims: volumes.Plan, node: str, env: Env) -> None:
+    """Let claims that waited for their first pod be bound for this node; the pod follows when they are."""
+    for claim in claims.undecided(node):
+        patch = {"metadata": {"annotations": {SELECTED_NODE: node}}}
+        await patch_exactly(env, volumes.CLAIMS, claim, patch)
 
 
 async def _tell(pod: Obj, message: str, env: Env) -> None:

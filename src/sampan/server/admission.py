@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sampan.api import meta
+from sampan.api.kinds import priorityclass
 from sampan.api.meta import Obj, deleting
 from sampan.api.scheme import Resource
 from sampan.api.status import forbidden, not_found
+from sampan.server import admission_limits, admission_storage
 from sampan.server.token_volume import automount
 from sampan.server.types import SYSTEM, User
 
 Lookup = Callable[[str, str, str], Obj | None]
+Scan = Callable[[str, str], list[Obj]]
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 
 
@@ -23,7 +27,7 @@ IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 class Attributes:
     """One write. `operation` is CREATE, UPDATE or DELETE; `obj` is None for a delete, `old` for a create.
 
-    `lookup(resource, name, namespace)` reads the store. `user` is who asks.
+    `lookup(resource, name, namespace)` and `scan(resource, namespace)` read the store. `user` is who asks.
     """
 
     operation: str
@@ -36,6 +40,7 @@ class Attributes:
     subresource: str = ""
     user: User = SYSTEM
     dry_run: bool = False
+    scan: Scan = lambda resource, namespace: []
 
 
 def _namespace_lifecycle(request: Attributes) -> None:
@@ -103,28 +108,52 @@ def _default_tolerations(request: Attributes) -> None:
         spec["tolerations"] = [*tolerations, *more]
 
 
-# Classes that every cluster has.
-_SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+_PRIORITIES = "priorityclasses.scheduling.k8s.io"
 
 
 def _priority(request: Attributes) -> None:
-    """A pod has the priority of its class, 0 without one."""
+    """A pod has the priority of its class; without one that of the default class, 0 without that."""
+    if request.resource.id == _PRIORITIES:
+        _one_default(request)
     if request.resource.id != "pods" or request.operation != "CREATE" or request.obj is None:
         return
     spec = request.obj["spec"]
     name = spec.get("priorityClassName") or ""
-    value, policy = _SYSTEM_PRIORITIES.get(name, 0), "PreemptLowerPriority"
-    if name and name not in _SYSTEM_PRIORITIES:
-        found = request.lookup("priorityclasses.scheduling.k8s.io", name, "")
+    found: Obj | None = None
+    if name:
+        found = request.lookup(_PRIORITIES, name, "") or _system_priority(name)
         if found is None:
             raise forbidden("pods", request.name, f"no PriorityClass with name {name} was found")
-        value, policy = found["value"], found.get("preemptionPolicy") or policy
+    elif found := _default_priority(request):
+        spec["priorityClassName"] = meta.name(found)
+    value = found["value"] if found else 0
     if spec.get("priority", value) != value:
         why = f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; "
         why += f"priority admission controller computed {value} from the given PriorityClass name"
         raise forbidden("pods", request.name, why)
     spec["priority"] = value
-    spec.setdefault("preemptionPolicy", policy)
+    spec.setdefault("preemptionPolicy", (found or {}).get("preemptionPolicy") or "PreemptLowerPriority")
+
+
+def _system_priority(name: str) -> Obj | None:
+    """The classes that every cluster has count before they are there."""
+    return next((c for c in priorityclass.SYSTEM if meta.name(c) == name), None)
+
+
+def _default_priority(request: Attributes) -> Obj | None:
+    """The default class; of several (made at the same moment) the lowest."""
+    found = [c for c in request.scan(_PRIORITIES, "") if c.get("globalDefault")]
+    return min(found, key=lambda c: int(c["value"]), default=None)
+
+
+def _one_default(request: Attributes) -> None:
+    """There is at most one default class."""
+    if request.operation == "DELETE" or request.obj is None or not request.obj.get("globalDefault"):
+        return
+    other = _default_priority(request)
+    if other is not None and meta.name(other) != request.name:
+        why = f"PriorityClass {meta.name(other)} is already marked as default. Only one default can exist"
+        raise forbidden(_PRIORITIES, request.name, why)
 
 
 CHAIN: tuple[tuple[str, Callable[[Attributes], None]], ...] = (
@@ -132,6 +161,11 @@ CHAIN: tuple[tuple[str, Callable[[Attributes], None]], ...] = (
     ("ServiceAccount", _service_account),
     ("DefaultTolerationSeconds", _default_tolerations),
     ("Priority", _priority),
+    ("DefaultStorageClass", admission_storage.default_storage_class),
+    ("StorageObjectInUseProtection", admission_storage.protect_storage),
+    ("PersistentVolumeClaimResize", admission_storage.resize_claim),
+    ("DefaultIngressClass", admission_storage.default_ingress_class),
+    ("LimitRanger", admission_limits.limit_ranger),
 )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from sampan.api import meta, rbac
+from sampan.api.kinds import priorityclass, storageclass
 from sampan.api.meta import Obj
 from sampan.api.status import ApiError
 from sampan.server import default_roles
@@ -14,6 +15,13 @@ from sampan.server.authz import CLUSTER_BINDINGS, CLUSTER_ROLES
 from sampan.server.registry import Registry
 
 AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
+STORAGE_CLASS: Obj = {
+    "metadata": {"name": "standard", "annotations": {storageclass.DEFAULT_ANNOTATION: "true"}},
+    "provisioner": "sampan.io/local-directory",
+    "reclaimPolicy": "Delete",
+    "volumeBindingMode": "WaitForFirstConsumer",
+    "allowVolumeExpansion": True,
+}
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -36,6 +44,12 @@ async def roles(registry: Registry) -> None:
     work = [_role(registry, CLUSTER_ROLES, obj) for obj in made]
     work += [_role(registry, CLUSTER_BINDINGS, obj) for obj in default_roles.cluster_role_bindings()]
     await asyncio.gather(*work)
+
+
+async def classes(registry: Registry) -> None:
+    """The system's priorities, and a storage class whose volumes are local directories."""
+    work = [_ensure(registry, "priorityclasses.scheduling.k8s.io", obj) for obj in priorityclass.SYSTEM]
+    await asyncio.gather(*work, _ensure(registry, "storageclasses.storage.k8s.io", STORAGE_CLASS))
 
 
 async def _role(registry: Registry, resource: str, obj: Obj) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 from sampan.api.meta import Obj
 from sampan.api.scheme import Scheme
@@ -41,6 +42,15 @@ class Reader:
             raise not_served()
         return found
 
+    @property
+    def watching(self) -> Mapping[str, int]:
+        """How many watches of each resource are open."""
+        return self._watches.open
+
+    def prefixes(self) -> Iterator[tuple[str, str]]:
+        """(resource, the prefix its objects are kept under) of all."""
+        return ((binding.id, binding.prefix) for binding in self._bindings.values())
+
     def get(self, resource: str, name: str, namespace: str = "") -> Held:
         """Raises ApiError 404."""
         binding = self.binding(resource)
@@ -54,6 +64,11 @@ class Reader:
         binding = self.binding(resource)
         record = self.store.get(binding.key(namespace, name))
         return binding.held(record).obj if record else None
+
+    def scan(self, resource: str, namespace: str = "") -> builtins.list[Obj]:
+        """All objects, or those of one namespace."""
+        binding = self.binding(resource)
+        return [binding.held(record).obj for record in self.store.list(binding.under(namespace))]
 
     async def list(
         self,

@@ -25,11 +25,13 @@ from sampan.server.admission import Attributes, admit
 from sampan.server.allocators import Services
 from sampan.server.binding import Binding
 from sampan.server.reader import Reader
-from sampan.server.types import Deleted, Deletion, Held, Options, User
+from sampan.server.types import Deleted, Deletion, Held, Listing, Options, User
 from sampan.store.types import Record, Store
 
 # Tries for a generated name that turns out to be taken.
 _NAME_TRIES = 8
+# What etcd takes in one write: clients know its limit and its words.
+_LARGEST = 1536 * 1024
 Change = Callable[[Obj], Obj]
 
 
@@ -245,6 +247,8 @@ class Registry(Reader):
             return _with(old, "spec", new)
         if subresource == "binding":
             return new
+        if subresource == "ephemeralcontainers":
+            new = {**old, "spec": _with(old["spec"], "ephemeralContainers", new.get("spec") or {})}
         if any(new.get(key) != old.get(key) for key in (new.keys() | old.keys()) - {"metadata"}):
             resource.strategy.default(new)
         if binding.id == "services":
@@ -261,7 +265,8 @@ class Registry(Reader):
         resource, strategy = binding.resource, binding.resource.strategy
         if subresource == "binding":
             return
-        check = strategy.validate_status if subresource == "status" else strategy.validate_update
+        checks = {"status": strategy.validate_status, "ephemeralcontainers": strategy.validate_ephemeral}
+        check = checks.get(subresource, strategy.validate_update)
         if errors := check(new, old):
             raise invalid(resource.group, resource.kind, old["metadata"]["name"], errors)
         # A change that people did not make to what the kind is about needs no advice; pods are changed by machines.
@@ -306,11 +311,11 @@ class Registry(Reader):
         return Deleted(last, gone=True)
 
     async def delete_collection(
-        self, resource: str, namespace: str = "", asked: Deletion | None = None, *, labels: str = "", fields: str = ""
-    ) -> list[Held]:
-        """Delete all that the selectors match, one after the other; what is gone already is no error."""
+        self, resource: str, namespace: str = "", asked: Deletion | None = None, **query: Any
+    ) -> Listing:
+        """Delete all that `query` (that of `list`) finds, one after the other; what is gone already is no error."""
         binding = self.binding(resource)
-        found = await self.list(resource, namespace, labels=labels, fields=fields)
+        found = await self.list(resource, namespace, **query)
         for held in found.items:
             meta = held.obj["metadata"]
             try:
@@ -318,9 +323,10 @@ class Registry(Reader):
             except ApiError as error:
                 if error.code != 404:
                     raise
-        return found.items
+        return found
 
     def _admit(self, request: Attributes) -> None:
+        request.scan = self.scan
         admit(request)
         if guard := self.guards.get(request.resource.id):
             guard(request)
@@ -335,6 +341,8 @@ class Registry(Reader):
         lease = self._services.reserve(new, before) if binding.id == "services" else None
         try:
             value = binding.encode(new, managed)
+            if len(value) > _LARGEST:
+                raise ApiError(500, "", "etcdserver: request is too large")
             if options.dry_run:
                 if lease:
                     lease.cancel()

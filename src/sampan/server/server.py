@@ -18,7 +18,7 @@ from sampan.base.errors import StoreError
 from sampan.base.http.server import Server as HttpServer
 from sampan.base.http.types import Request, Response, Stream, Upgrade
 from sampan.base.tasks import Tasks
-from sampan.server import answer, bootstrap, escalation, health
+from sampan.server import answer, bootstrap, escalation
 from sampan.server.agents import Agents
 from sampan.server.allocators import Services
 from sampan.server.authn import Authenticator
@@ -27,6 +27,7 @@ from sampan.server.customresources import CustomResources
 from sampan.server.discovery import Discovery
 from sampan.server.documents import Documents
 from sampan.server.hooks.hooks import Hooks
+from sampan.server.metrics import Metrics
 from sampan.server.registry import Registry
 from sampan.server.routes import Api, Parts
 from sampan.server.tokens import Tokens
@@ -101,6 +102,7 @@ class Server:
         self._api = self._build()
         await self._bootstrap()
         await bootstrap.roles(self.registry)
+        await bootstrap.classes(self.registry)
         self._ready = True
         self._tasks.start("bootstrap", self._keep_bootstrapped())
         self._tasks.start("custom-resources", self._custom.run())
@@ -143,7 +145,7 @@ class Server:
                     "ping": lambda: "",
                     "poststarthook/bootstrap": lambda: "" if self._ready else "not finished",
                 },
-                metrics=health.Metrics(),
+                metrics=Metrics(self.registry),
                 pages={
                     "/openid/v1/jwks": lambda request: answer.json(200, self.tokens.signer.key_set()),
                     "/.well-known/openid-configuration": lambda request: answer.json(

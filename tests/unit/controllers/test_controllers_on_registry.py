@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
 from controller_world import node, run
@@ -38,7 +39,7 @@ class Cluster:
         services = Services(IPv4Network("10.96.0.0/16"), (30000, 32767), random.Random(1))
         self.registry = Registry(SCHEME, MemoryStore(), clock, services, random.Random(1))
         self.client = LocalClient(self.registry, Asked, Deletion)
-        self.manager = ControllerManager(table(SCHEME, "PEM"), self.client, clock)
+        self.manager = ControllerManager(table(SCHEME, "PEM", Path("/nonexistent")), self.client, clock)
         self._kubelet = kubelet
         self._addresses = IPv4Network("10.244.0.0/16").hosts()
         self._tasks: list[asyncio.Task[None]] = []

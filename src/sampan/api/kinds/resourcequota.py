@@ -80,7 +80,8 @@ def _scopes(spec: Obj) -> list[FieldError]:
 def _row(quota: Obj, now: datetime) -> list[Any]:
     status = quota.get("status") or {}
     hard, used = status.get("hard") or {}, status.get("used") or {}
-    requests, limits = [], []
+    requests: list[str] = []
+    limits: list[str] = []
     for name in sorted(hard):
         cell = f"{name}: {Quantity.parse(used.get(name, '0'))}/{Quantity.parse(hard[name])}"
         (limits if name.startswith("limits.") else requests).append(cell)

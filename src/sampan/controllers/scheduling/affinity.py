@@ -33,11 +33,15 @@ def node_allowed(pod: Obj, info: NodeInfo) -> bool:
 
 def node_matches(term: Obj, info: NodeInfo) -> bool:
     """A NodeSelectorTerm: all expressions must hold; an empty term matches nothing."""
+    return labels_match(term, info.labels, info.name)
+
+
+def labels_match(term: Obj, labels: dict[str, str], name: str) -> bool:
+    """The same for a node known by labels and name."""
     expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
     if not expressions and not fields:
         return False
-    by_name = {"metadata.name": info.name}
-    return _holds(expressions, info.labels) and _holds(fields, by_name)
+    return _holds(expressions, labels) and _holds(fields, {"metadata.name": name})
 
 
 def _holds(expressions: Iterable[Obj], labels: dict[str, str]) -> bool:

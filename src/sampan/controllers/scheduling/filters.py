@@ -7,7 +7,7 @@ Source: k8s.io/kubernetes/pkg/scheduler/framework/plugins (names and texts).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from sampan.api import meta, selectors
 from sampan.api.meta import Obj
@@ -151,9 +151,11 @@ FILTERS: tuple[tuple[str, Filter], ...] = (
 )
 
 
-def feasible(pod: Obj, needs: Amounts, snapshot: Snapshot) -> tuple[list[NodeInfo], Counter[str]]:
-    """The nodes that can take the pod, and how many nodes were refused for each reason."""
-    asks = [prepare(pod, needs, snapshot) for _, prepare in FILTERS]
+def feasible(
+    pod: Obj, needs: Amounts, snapshot: Snapshot, more: Iterable[Ask] = ()
+) -> tuple[list[NodeInfo], Counter[str]]:
+    """The nodes that can take the pod, and how many nodes were refused for each reason. `more`: asked last."""
+    asks = [*(prepare(pod, needs, snapshot) for _, prepare in FILTERS), *more]
     fitting: list[NodeInfo] = []
     refused: Counter[str] = Counter()
     for info in snapshot.nodes.values():
