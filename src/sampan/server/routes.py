@@ -23,6 +23,7 @@ from sampan.server.authn import Authenticator
 from sampan.server.authz import Authorizer
 from sampan.server.discovery import Discovery
 from sampan.server.documents import Documents
+from sampan.server.metrics import Metrics
 from sampan.server.reader import not_served
 from sampan.server.reviews import Reviews
 from sampan.server.types import User
@@ -60,7 +61,7 @@ class Parts:
     discovery: Discovery
     documents: Documents
     checks: Mapping[str, health.Check]
-    metrics: health.Metrics
+    metrics: Metrics
     # Further fixed paths.
     pages: Mapping[str, Callable[[Request], Response]] = field(default_factory=dict)
 

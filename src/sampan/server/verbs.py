@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sampan.api import patch as patches
 from sampan.api import scale, schema
@@ -18,7 +19,7 @@ from sampan.server.negotiate import PLAIN, Query
 from sampan.server.proxy import Proxy
 from sampan.server.registry import Registry
 from sampan.server.tokens import Tokens
-from sampan.server.types import Deleted, Held, Listing, Options, User
+from sampan.server.types import Deleted, Held, Options, User
 
 Answer = Response | Stream | Upgrade
 Action = Callable[[Request, "Target"], Awaitable[Answer]]
@@ -91,23 +92,9 @@ class Verbs:
         return self._one(request, target, held)
 
     async def _list(self, request: Request, target: Target) -> Response:
-        query = target.query
         shape = negotiate.accepted(request.headers.get("accept", ""))
-        limit = negotiate.integer(query, "limit") or 0
-        if limit < 0:
-            raise bad_request(f"limit: Invalid value: {limit}: must be greater than or equal to 0")
-        found = await self.registry.list(
-            target.resource.ref,
-            target.namespace,
-            labels=negotiate.one(query, "labelSelector"),
-            fields=negotiate.one(query, "fieldSelector"),
-            limit=limit,
-            token=negotiate.one(query, "continue"),
-            revision=negotiate.one(query, "resourceVersion"),
-            match=negotiate.one(query, "resourceVersionMatch"),
-            initial=negotiate.initial_events(query),
-        )
-        return answer.many(target.resource, found, shape, _include(query), self.registry.clock.now())
+        found = await self.registry.list(target.resource.ref, target.namespace, **_selection(target.query))
+        return answer.many(target.resource, found, shape, _include(target.query), self.registry.clock.now())
 
     async def _watch(self, request: Request, target: Target) -> Stream:
         shape = negotiate.accepted(request.headers.get("accept", ""))
@@ -166,14 +153,9 @@ class Verbs:
 
     async def _delete_collection(self, request: Request, target: Target) -> Response:
         asked = negotiate.deletion(target.query, negotiate.parse_body(request, negotiate.DELETE_OPTIONS), target.user)
-        items = await self.registry.delete_collection(
-            target.resource.ref,
-            target.namespace,
-            asked,
-            labels=negotiate.one(target.query, "labelSelector"),
-            fields=negotiate.one(target.query, "fieldSelector"),
+        found = await self.registry.delete_collection(
+            target.resource.ref, target.namespace, asked, **_selection(target.query)
         )
-        found = Listing(items, str(self.registry.store.revision))
         return answer.many(target.resource, found, PLAIN, "", self.registry.clock.now())
 
     # -- subresources
@@ -250,6 +232,17 @@ class Verbs:
             return self._one(request, target, done.held, status)
         uid = done.held.obj["metadata"].get("uid", "")
         return answer.success(200, target.resource.id, target.name, uid)
+
+
+def _selection(query: Query) -> dict[str, Any]:
+    """What of a list a query asks for, as `Registry.list` takes it. Raises ApiError 400."""
+    limit = negotiate.integer(query, "limit") or 0
+    if limit < 0:
+        raise bad_request(f"limit: Invalid value: {limit}: must be greater than or equal to 0")
+    names = {"labels": "labelSelector", "fields": "fieldSelector", "token": "continue", "revision": "resourceVersion"}
+    found: dict[str, Any] = {name: negotiate.one(query, parameter) for name, parameter in names.items()}
+    match = negotiate.one(query, "resourceVersionMatch")
+    return {**found, "limit": limit, "match": match, "initial": negotiate.initial_events(query)}
 
 
 def _include(query: Query) -> str:

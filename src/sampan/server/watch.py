@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import orjson
@@ -65,6 +67,8 @@ class Watches:
         self._store = store
         self._chance = chance
         self._bookmark_seconds = bookmark_seconds
+        # Open watches by resource.
+        self.open: Counter[str] = Counter()
 
     def follow(self, binding: Binding, namespace: str, asked: Asked) -> AsyncIterator[Batch]:
         """Raises ApiError 400 and 410 at once, 410 also later when the client falls too far behind."""
@@ -86,35 +90,44 @@ class Watches:
     async def _follow(
         self, binding: Binding, prefix: str, selected: Selected | None, initial: bool, after: int, asked: Asked
     ) -> AsyncIterator[Batch]:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + (asked.timeout or _DEFAULT_TIMEOUT * (1 + self._chance.random()))
-        if initial:
-            after = self._store.revision
-            if batch := self._existing(binding, prefix, selected, after, asked):
-                yield batch
-        while True:
-            source = self._store.watch(prefix, after)
-            due = min(end, loop.time() + self._bookmark_seconds) if asked.bookmarks else end
-            timer = loop.call_at(due, source.close)
-            try:
-                async for events in source:
-                    after = events[-1].record.revision
-                    if batch := _translate(binding, events, selected):
-                        yield batch
-            except Compacted as lost:
-                raise _too_old(after, lost) from None
-            finally:
-                timer.cancel()
-                source.close()
-            if loop.time() < due - 0.01 or (due == end and not asked.bookmarks):
-                return  # the store closed, or the time is up
-            # Closing may have dropped undelivered events; only when there were none the present is reached.
-            reached = self._store.revision
-            if not await self._store.history(prefix, after, reached, 1):
-                after = reached
-                yield [_bookmark(binding, after)]
-            if due == end:
-                return
+        with self._counted(binding.id):
+            loop = asyncio.get_running_loop()
+            end = loop.time() + (asked.timeout or _DEFAULT_TIMEOUT * (1 + self._chance.random()))
+            if initial:
+                after = self._store.revision
+                if batch := self._existing(binding, prefix, selected, after, asked):
+                    yield batch
+            while True:
+                source = self._store.watch(prefix, after)
+                due = min(end, loop.time() + self._bookmark_seconds) if asked.bookmarks else end
+                timer = loop.call_at(due, source.close)
+                try:
+                    async for events in source:
+                        after = events[-1].record.revision
+                        if batch := _translate(binding, events, selected):
+                            yield batch
+                except Compacted as lost:
+                    raise _too_old(after, lost) from None
+                finally:
+                    timer.cancel()
+                    source.close()
+                if loop.time() < due - 0.01 or (due == end and not asked.bookmarks):
+                    return  # the store closed, or the time is up
+                # Closing may have dropped undelivered events; only when there were none the present is reached.
+                reached = self._store.revision
+                if not await self._store.history(prefix, after, reached, 1):
+                    after = reached
+                    yield [_bookmark(binding, after)]
+                if due == end:
+                    return
+
+    @contextmanager
+    def _counted(self, resource: str) -> Iterator[None]:
+        self.open[resource] += 1
+        try:
+            yield
+        finally:
+            self.open[resource] -= 1
 
     def _existing(self, binding: Binding, prefix: str, selected: Selected | None, revision: int, asked: Asked) -> Batch:
         every = [binding.held(record) for record in self._store.list(prefix)]

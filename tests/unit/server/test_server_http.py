@@ -12,13 +12,14 @@ import pytest
 from sampan.api.kinds import SCHEME
 from sampan.base.clock import FakeClock
 from sampan.base.http.types import Request
-from sampan.server import bootstrap, health
+from sampan.server import bootstrap
 from sampan.server.agents import Agents
 from sampan.server.allocators import Services
 from sampan.server.authn import Authenticator
 from sampan.server.authz import Authorizer
 from sampan.server.discovery import Discovery
 from sampan.server.documents import Documents
+from sampan.server.metrics import Metrics
 from sampan.server.registry import Registry
 from sampan.server.routes import Api, Parts
 from sampan.server.types import User
@@ -47,7 +48,7 @@ def talk(*requests):
                 discovery=Discovery(SCHEME, "172.30.0.1:6443"),
                 documents=Documents(SCHEME),
                 checks={"ping": lambda: ""},
-                metrics=health.Metrics(),
+                metrics=Metrics(registry),
             )
         )
         answer = None
@@ -207,7 +208,7 @@ def test_watch_streams_lines():
         await registry.create("namespaces", {"metadata": {"name": "default"}})
         verbs = Verbs(registry, Agents(lambda node: Path(node)))
         guards = Authenticator(TOKENS), Authorizer(registry)
-        parts = Parts(verbs, *guards, Discovery(SCHEME, ""), Documents(SCHEME), {}, health.Metrics())
+        parts = Parts(verbs, *guards, Discovery(SCHEME, ""), Documents(SCHEME), {}, Metrics(verbs.registry))
         api = Api(parts)
         plain = await api(get("/api/v1/namespaces?watch=true&resourceVersion=0"))
         rows = await api(get("/api/v1/namespaces?watch=1", accept=TABLE))
