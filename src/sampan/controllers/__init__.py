@@ -12,19 +12,24 @@ from sampan.api.scheme import Scheme
 from sampan.client.env import Controller
 from sampan.controllers import (
     clusterrole_aggregation,
+    cronjob,
     customresourcedefinition,
+    daemonset,
     deployment,
     endpoints,
     endpointslice,
     endpointslice_mirroring,
     garbagecollector,
+    job,
     namespace,
     nodelifecycle,
     podgc,
     replicaset,
+    replicationcontroller,
     root_ca,
     scheduler,
     serviceaccount,
+    statefulset,
     volumebinder,
     volumeprotection,
 )
@@ -43,6 +48,11 @@ def table(scheme: Scheme, root_ca_pem: str, volumes: Path) -> tuple[Controller, 
         root_ca.controller(root_ca_pem),  # … and what to check the API server's certificate with
         deployment.controller(),  # Deployments → ReplicaSets
         replicaset.controller(),  # ReplicaSets → pods
+        replicationcontroller.controller(),  # … and their older form
+        statefulset.controller(scheme),  # StatefulSets → pods and claims
+        daemonset.controller(),  # DaemonSets → a pod a node
+        cronjob.controller(),  # CronJobs → Jobs
+        job.controller(),  # Jobs → pods
         volumebinder.controller(volumebinder.Directories(volumes)),  # claims → volumes
         *volumeprotection.controllers(),  # … which stay while they are used
         scheduler.controller(),  # pods → nodes

@@ -48,14 +48,14 @@ def bounds(deployment: Obj) -> tuple[int, int]:
         return 0, 0
     rolling = (deployment["spec"].get("strategy") or {}).get("rollingUpdate") or {}
     desired = replicas(deployment)
-    surge = _absolute(rolling.get("maxSurge", "25%"), desired, round_up=True)
-    unavailable = _absolute(rolling.get("maxUnavailable", "25%"), desired, round_up=False)
+    surge = absolute(rolling.get("maxSurge", "25%"), desired, round_up=True)
+    unavailable = absolute(rolling.get("maxUnavailable", "25%"), desired, round_up=False)
     if surge == 0 and unavailable == 0:
         unavailable = 1
     return surge, min(unavailable, desired)
 
 
-def _absolute(value: int | str, whole: int, *, round_up: bool) -> int:
+def absolute(value: int | str, whole: int, *, round_up: bool) -> int:
     if isinstance(value, int):
         return value
     hundredths = int(value.removesuffix("%")) * whole

@@ -18,6 +18,11 @@ from sampan.client.env import Env
 DOUBT = 1.0
 
 
+def as_deleting(obj: Obj) -> Obj:
+    """What we deleted, as the cache will show it."""
+    return {**obj, "metadata": {**obj["metadata"], "deletionTimestamp": ""}}
+
+
 @dataclass
 class _Created:
     object: Obj
