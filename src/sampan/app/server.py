@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from ipaddress import IPv4Network
 
 from sampan.api.kinds import SCHEME
@@ -13,7 +14,7 @@ from sampan.base.clock import SystemClock
 from sampan.base.tasks import Tasks
 from sampan.client.controller import ControllerManager
 from sampan.client.local import LocalClient
-from sampan.controllers import TRIMS, service_account_tokens, table
+from sampan.controllers import TRIMS, csr_signing, service_account_tokens, table
 from sampan.server.server import Server, ServerConfig
 from sampan.server.types import Deletion, User
 from sampan.server.watch import Asked
@@ -42,7 +43,7 @@ class ServerProcess:
         client = LocalClient(self._server.registry, Asked, Deletion)
         root_ca = (cluster.pki / "ca.crt").read_text()
         accounts = service_account_tokens.controller(root_ca, self._server.tokens.legacy)
-        rows = (*table(scheme, root_ca, cluster.directory / "volumes"), accounts)
+        rows = (*table(scheme, root_ca, cluster.directory / "volumes"), accounts, csr_signing.controller(self._sign))
         self._controllers = ControllerManager(rows, client, self._clock, trims=TRIMS)
         await self._server.start()
         self._controllers.start()
@@ -62,6 +63,15 @@ class ServerProcess:
         await self._controllers.stop()
         await self._server.close()
         await self._store.close()
+
+    def _sign(self, signer: str, pem: bytes, usages: list[str], seconds: int | None, now: datetime) -> bytes:
+        """A certificate for a request. Raises ValueError."""
+        from sampan.ca import requests  # cryptography is heavy: only when the first one is asked for
+        from sampan.ca.authority import Authority
+
+        authority = Authority.open(self._cluster.pki, f"sampan-{self._cluster.name}", now)
+        life = requests.LONGEST if seconds is None else timedelta(seconds=seconds)
+        return requests.sign(authority, signer, pem, usages, life, now)
 
     def _config(self) -> ServerConfig:
         cluster = self._cluster

@@ -36,12 +36,14 @@ class Leaf:
 
 
 class Authority:
-    """Issues leaves into `directory`: NAME.crt (leaf), NAME.key (0600). Made or loaded by `open`."""
+    """`certificate` and `key` are the root's.
+
+    Issues leaves into `directory`: NAME.crt (leaf), NAME.key (0600). Made or loaded by `open`."""
 
     def __init__(self, directory: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         self.directory = directory
-        self._certificate = certificate
-        self._key = key
+        self.certificate = certificate
+        self.key = key
 
     @classmethod
     def open(cls, directory: Path, common_name: str, now: datetime) -> Authority:
@@ -72,23 +74,23 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.SERVER_AUTH] * leaf.server + [ExtendedKeyUsageOID.CLIENT_AUTH] * leaf.client
         builder = (
-            _builder(_name(leaf.user, leaf.groups), self._certificate.subject, key, now, LEAF_DAYS)
+            _builder(_name(leaf.user, leaf.groups), self.certificate.subject, key, now, LEAF_DAYS)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
                 critical=False,
             )
         )
         if leaf.hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName(_general_names(leaf.hosts)), critical=False)
-        certificate = builder.sign(self._key, hashes.SHA256())
+        certificate = builder.sign(self.key, hashes.SHA256())
         fs.write_atomic(self.directory / f"{leaf.name}.key", _pem(key), 0o600)
         fs.write_atomic(crt, certificate.public_bytes(serialization.Encoding.PEM))
 
     def _still_good(self, have: x509.Certificate, leaf: Leaf, now: datetime) -> bool:
-        if have.not_valid_after_utc - now < timedelta(days=RENEW_DAYS) or have.issuer != self._certificate.subject:
+        if have.not_valid_after_utc - now < timedelta(days=RENEW_DAYS) or have.issuer != self.certificate.subject:
             return False
         if have.subject != _name(leaf.user, leaf.groups):
             return False

@@ -42,6 +42,7 @@ SUBRESOURCES = {
     "proxy": Subresource("", ("create", "delete", "get", "patch", "update")),
     "eviction": Subresource("Eviction", ("create",), "policy", "v1"),
     "binding": Subresource("Binding", ("create",), "", "v1"),
+    "approval": Subresource("", ("get", "patch", "update")),
     "token": Subresource("TokenRequest", ("create",), "authentication.k8s.io", "v1"),
     "finalize": Subresource("", ("update",)),
 }

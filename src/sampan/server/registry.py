@@ -243,6 +243,11 @@ class Registry(Reader):
             new = _with(old, "status", new)
             resource.strategy.default(new)
             return new
+        if subresource == "approval":
+            new = _with(old, "status", new)
+            name = old["metadata"]["name"]
+            self._admit(Attributes("UPDATE", resource, "", name, new, old, self.lookup, subresource, user))
+            return new
         if subresource == "finalize":
             return _with(old, "spec", new)
         if subresource == "binding":
@@ -265,7 +270,10 @@ class Registry(Reader):
         resource, strategy = binding.resource, binding.resource.strategy
         if subresource == "binding":
             return
-        checks = {"status": strategy.validate_status, "ephemeralcontainers": strategy.validate_ephemeral}
+        checks = {
+            **dict.fromkeys(("status", "approval"), strategy.validate_status),
+            "ephemeralcontainers": strategy.validate_ephemeral,
+        }
         check = checks.get(subresource, strategy.validate_update)
         if errors := check(new, old):
             raise invalid(resource.group, resource.kind, old["metadata"]["name"], errors)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from sampan.api.kinds import certificatesigningrequest
 from sampan.api.scheme import Scheme
 from sampan.api.status import ApiError, too_large, unavailable
 from sampan.base import log
@@ -18,7 +19,7 @@ from sampan.base.errors import StoreError
 from sampan.base.http.server import Server as HttpServer
 from sampan.base.http.types import Request, Response, Stream, Upgrade
 from sampan.base.tasks import Tasks
-from sampan.server import answer, bootstrap, escalation
+from sampan.server import answer, bootstrap, certificates, escalation
 from sampan.server.agents import Agents
 from sampan.server.allocators import Services
 from sampan.server.authn import Authenticator
@@ -79,7 +80,9 @@ class Server:
         self._services = Services(config.service_cidr, config.node_ports, chance)
         self.registry = Registry(scheme, store, clock, self._services, chance)
         self._authorizer = Authorizer(self.registry)
-        self.registry.guards = escalation.guards(self._authorizer)
+        self.registry.guards = escalation.guards(self._authorizer) | {
+            certificatesigningrequest.RESOURCE.id: certificates.guard(self._authorizer, clock)
+        }
         self.registry.hooks = self._hooks = Hooks(self.registry)
         self.tokens = Tokens(config.account_key, self.registry.lookup, clock)
         self._custom = CustomResources(self.registry)

@@ -4,6 +4,7 @@ The order is the order of `kubectl api-resources` within a group.
 """
 
 from sampan.api.kinds import (
+    certificatesigningrequest,
     configmap,
     controllerrevision,
     cronjob,
@@ -70,6 +71,7 @@ SCHEME = Scheme(
         cronjob.RESOURCE,
         job.RESOURCE,
         *review.REVIEWS,
+        certificatesigningrequest.RESOURCE,
         horizontalpodautoscaler.RESOURCE,
         lease.RESOURCE,
         endpointslice.RESOURCE,
