@@ -83,6 +83,10 @@ class Resource:
     storage: bool = True
     # Another text when the schema may be another one (for the hashes of documents).
     fingerprint: str = ""
+    # What the versions of a custom resource share (`api.crd.resource.Family`).
+    family: Any = None
+    # Objects so large that their decoded form is not kept in memory.
+    bulky: bool = False
 
     @property
     def stored(self) -> bool:

@@ -6,13 +6,16 @@ resourceVersion (it is the record's revision); `hold` splices it into the bytes,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import orjson
 
 from sampan.api.managedfields.schema import of_definition, of_object
 from sampan.api.managedfields.types import Type
 from sampan.api.meta import Obj
 from sampan.api.scheme import Resource
-from sampan.server.types import Held
+from sampan.server.types import Bulky, Held
 from sampan.store.types import Record
 
 _MANAGED = b'"managedFields":'
@@ -65,10 +68,11 @@ class Binding:
         data = b'%b"resourceVersion":"%d",%b' % (self._head, revision, value[size:])
         if obj is not None:
             obj = {**self._lead, **obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
+        make = Bulky if self.resource.bulky else Held
         if managed is None:
-            return Held(data, obj)
+            return make(data, obj)
         start = len(data) - len(value) + size + len(_MANAGED) if managed else 0
-        return Held(data, obj, (start, start + len(managed)))
+        return make(data, obj, (start, start + len(managed)))
 
     def held(self, record: Record) -> Held:
         """The decoded form kept with a record."""
@@ -76,6 +80,26 @@ class Binding:
             record.held = self.hold(record.value, record.revision)
         held: Held = record.held
         return held
+
+
+    # -- what the versions of a custom resource do in their own way (`conversion.VersionedBinding`)
+
+    converts = False
+
+    async def ready(self, records: Iterable[Record]) -> None:
+        """Make ready what `held` will read. Raises ApiError 500."""
+
+    def keep(self, value: bytes, revision: int, obj: Obj, managed: bytes) -> Any:
+        """What is kept with a record just written; the parameters as those of `hold`."""
+        return self.hold(value, revision, obj, managed)
+
+    async def stored(self, value: bytes) -> bytes:
+        """Encoded bytes as the store keeps them. Raises ApiError 500."""
+        return value
+
+    def again(self, record: Record, revision: int) -> Held:
+        """The object of a record as if it were of a later revision."""
+        return self.hold(record.value, revision)
 
 
 def structure_of(resource: Resource) -> Type:

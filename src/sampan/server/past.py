@@ -91,4 +91,4 @@ def _shown(binding: Binding, event: Event) -> dict[str, Any]:
 
 
 def _object(binding: Binding, record: Record) -> orjson.Fragment:
-    return orjson.Fragment(binding.hold(record.value, record.revision).bytes)
+    return orjson.Fragment(binding.again(record, record.revision).bytes)

@@ -7,11 +7,13 @@ import random
 from collections.abc import AsyncIterator, Iterator, Mapping
 
 from sampan.api.meta import Obj
-from sampan.api.scheme import Scheme
+from sampan.api.scheme import Resource, Scheme
 from sampan.api.status import ApiError, not_found
 from sampan.server import listing, watch
 from sampan.server.binding import Binding
+from sampan.server.conversion import Conversion, VersionedBinding
 from sampan.server.types import Held, Listing
+from sampan.server.webhook_client import WebhookClient
 from sampan.store.types import Record, Store
 
 
@@ -25,6 +27,7 @@ class Reader:
     def __init__(self, scheme: Scheme, store: Store, chance: random.Random) -> None:
         self.scheme = scheme
         self.store = store
+        self.conversion = Conversion(WebhookClient(self.lookup))
         self._bindings: dict[str, Binding] = {}
         self._bind()
         scheme.changed.append(self._bind)
@@ -33,7 +36,12 @@ class Reader:
     def _bind(self) -> None:
         """One binding a resource; those of resources that stayed the same stay too."""
         before = {id(b.resource): b for b in self._bindings.values()}
-        self._bindings = {r.ref: before.get(id(r)) or Binding(r) for r in self.scheme.resources if r.stored}
+        self._bindings = {r.ref: before.get(id(r)) or self._new(r) for r in self.scheme.resources if r.stored}
+
+    def _new(self, resource: Resource) -> Binding:
+        if resource.family is None:
+            return Binding(resource)
+        return VersionedBinding(resource, resource.family, self.conversion)
 
     def binding(self, resource: str) -> Binding:
         """Raises ApiError 404 for a resource this server does not have."""
@@ -58,6 +66,13 @@ class Reader:
         if record is None:
             raise not_found(binding.id, name)
         return binding.held(record)
+
+    async def read(self, resource: str, name: str, namespace: str = "") -> Held:
+        """`get` of a version that may have to be converted first. Raises ApiError 404, 500."""
+        binding = self.binding(resource)
+        if binding.converts and (record := self.store.get(binding.key(namespace, name))) is not None:
+            await binding.ready((record,))
+        return self.get(resource, name, namespace)
 
     def lookup(self, resource: str, name: str, namespace: str = "") -> Obj | None:
         """The object, or None."""
@@ -101,6 +116,8 @@ class Reader:
             records = self.store.list(prefix, after)
         else:
             records = [r for r in await listing.at_revision(self.store, prefix, at, after) if r.key > after]
+        if binding.converts:
+            await binding.ready(records)
         return _page(binding, records, selected, limit, at)
 
     def watch(self, resource: str, namespace: str = "", asked: watch.Asked | None = None) -> AsyncIterator[watch.Batch]:

@@ -209,6 +209,8 @@ class Registry(Reader):
             record = self.store.get(key)
             if record is None:
                 raise not_found(binding.id, name)
+            if binding.converts:
+                await binding.ready((record,))
             old = binding.held(record)
             changed = change(old.obj)
             sent = (changed.get("metadata") or {}).pop("managedFields", None)
@@ -292,6 +294,8 @@ class Registry(Reader):
             record = self.store.get(key)
             if record is None:
                 raise not_found(binding.id, name)
+            if binding.converts:
+                await binding.ready((record,))
             held = binding.held(record)
             deletion.check(binding, held.obj, asked)
             request = Attributes(
@@ -357,9 +361,9 @@ class Registry(Reader):
                 return binding.hold(value, revision, new, managed) if old else Held(value)
             record = await self.store.put(
                 binding.key(meta.get("namespace", ""), meta["name"]),
-                value,
+                await binding.stored(value) if binding.converts or not binding.resource.storage else value,
                 revision,
-                lambda number: binding.hold(value, number, new, managed),
+                lambda number: binding.keep(value, number, new, managed),
                 audit.author(),
             )
         except SampanError:
@@ -375,6 +379,8 @@ class Registry(Reader):
     async def _remove(self, binding: Binding, record: Record) -> Held:
         last = await self.store.delete(record.key, record.revision, audit.author())
         binding.writes += 1
+        if binding.converts:
+            await binding.ready((last,))
         held = binding.held(last)
         if binding.id == "services":
             self._services.release(held.obj)

@@ -130,6 +130,7 @@ class Server:
             await self._http.close()
         await self._agents.close()
         await self._hooks.client.close()
+        await self.registry.conversion.close()
 
     async def _answer(self, request: Request) -> Response | Stream | Upgrade:
         if self._api is None:

@@ -46,6 +46,21 @@ class Held:
         return orjson.loads(managed) if managed else []
 
 
+class Bulky(Held):
+    """Of an object so large that its decoded form is not kept: every look at `obj` decodes it again."""
+
+    __slots__ = ()
+
+    def __init__(self, data: bytes, obj: Obj | None = None, span: tuple[int, int] | None = None) -> None:
+        super().__init__(data, None, span)
+
+    @property
+    def obj(self) -> Obj:
+        found: Obj = orjson.loads(self.bytes)
+        found["metadata"].pop("managedFields", None)
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """Who asks (authentication.k8s.io UserInfo)."""

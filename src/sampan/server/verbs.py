@@ -13,7 +13,7 @@ from sampan.api.meta import Obj
 from sampan.api.scheme import Resource
 from sampan.api.status import bad_request, method_not_allowed
 from sampan.base.http.types import Request, Response, Stream, Upgrade
-from sampan.server import answer, negotiate, pods, scaling
+from sampan.server import answer, eviction, negotiate, pods, scaling
 from sampan.server.agents import Agents
 from sampan.server.negotiate import PLAIN, Query
 from sampan.server.proxy import Proxy
@@ -91,7 +91,7 @@ class Verbs:
     # -- reads
 
     async def _get(self, request: Request, target: Target) -> Response:
-        held = self.registry.get(target.resource.ref, target.name, target.namespace)
+        held = await self.registry.read(target.resource.ref, target.name, target.namespace)
         return self._one(request, target, held)
 
     async def _list(self, request: Request, target: Target) -> Response:
@@ -164,7 +164,7 @@ class Verbs:
     # -- subresources
 
     async def _get_scale(self, request: Request, target: Target) -> Response:
-        held = self.registry.get(target.resource.ref, target.name, target.namespace)
+        held = await self.registry.read(target.resource.ref, target.name, target.namespace)
         return answer.json(200, scale.to_scale(held.obj, target.resource.scale))
 
     async def _update_scale(self, request: Request, target: Target) -> Response:
@@ -190,7 +190,7 @@ class Verbs:
     async def _evict(self, request: Request, target: Target) -> Response:
         options = negotiate.options(target.query, target.user)
         body = negotiate.parse_body(request, negotiate.EVICTION)
-        await pods.evict(self.registry, target.namespace, target.name, body, options)
+        await eviction.evict(self.registry, target.namespace, target.name, body, options)
         return answer.success(201, "", "")
 
     async def _token(self, request: Request, target: Target) -> Response:

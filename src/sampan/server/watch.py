@@ -95,6 +95,8 @@ class Watches:
             end = loop.time() + (asked.timeout or _DEFAULT_TIMEOUT * (1 + self._chance.random()))
             if initial:
                 after = self._store.revision
+                if binding.converts:
+                    await binding.ready(self._store.list(prefix))
                 if batch := self._existing(binding, prefix, selected, after, asked):
                     yield batch
             while True:
@@ -104,6 +106,8 @@ class Watches:
                 try:
                     async for events in source:
                         after = events[-1].record.revision
+                        if binding.converts:
+                            await binding.ready(r for e in events for r in (e.record, e.previous) if r is not None)
                         if batch := _translate(binding, events, selected):
                             yield batch
                 except Compacted as lost:
@@ -150,7 +154,7 @@ def _translate(binding: Binding, events: list[Event], selected: Selected | None)
         if not event.deleted and selected(binding.held(record).obj):
             batch.append(("MODIFIED" if was else "ADDED", binding.held(record)))
         elif was and before is not None:
-            gone_now = binding.held(record) if event.deleted else binding.hold(before.value, record.revision)
+            gone_now = binding.held(record) if event.deleted else binding.again(before, record.revision)
             batch.append(("DELETED", gone_now))
     return batch
 

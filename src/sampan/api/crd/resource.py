@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -58,10 +59,28 @@ def version_order(name: str) -> tuple[Any, ...]:
     return (0, -_STAGE[stage], -int(major), -int(minor or 0), "")
 
 
+@dataclass(frozen=True, eq=False)
+class Family:
+    """What the versions of one custom resource share. `storage`: the version kept; `webhook`: a WebhookConversion."""
+
+    kind: str
+    storage: str
+    webhook: Obj | None
+
+
+def _family(crd: Obj) -> Family:
+    spec = crd["spec"]
+    storage = next(v["name"] for v in spec["versions"] if v.get("storage"))
+    conversion = spec.get("conversion") or {}
+    webhook = conversion.get("webhook") if conversion.get("strategy") == "Webhook" else None
+    return Family(spec["names"]["kind"], storage, webhook)
+
+
 def resources(crd: Obj, load: Callable[[str], Obj]) -> list[Resource]:
     """The served versions. `load(version)` reads a version's openAPIV3Schema, a copy of one's own."""
     served = [v for v in crd["spec"]["versions"] if v.get("served")]
-    return [_resource(crd, version, load) for version in sorted(served, key=lambda v: version_order(v["name"]))]
+    family = _family(crd)
+    return [_resource(crd, version, load, family) for version in sorted(served, key=lambda v: version_order(v["name"]))]
 
 
 def accepted_names(crd: Obj) -> Obj:
@@ -69,7 +88,7 @@ def accepted_names(crd: Obj) -> Obj:
     return names
 
 
-def _resource(crd: Obj, version: Obj, load: Callable[[str], Obj]) -> Resource:
+def _resource(crd: Obj, version: Obj, load: Callable[[str], Obj], family: Family) -> Resource:
     spec, names, name = crd["spec"], accepted_names(crd), version["name"]
     parts = version.get("subresources") or {}
     schema = LazySchema(lambda: load(name))
@@ -91,6 +110,7 @@ def _resource(crd: Obj, version: Obj, load: Callable[[str], Obj]) -> Resource:
         generation=True,
         schema=schema,
         storage=bool(version.get("storage")),
+        family=family,
         clean=_cleaner(node),
         scale=_scale_paths(parts.get("scale")),
         strategy=_strategy(node, spec["scope"] == "Namespaced", with_status, given, _deprecation(crd, version)),

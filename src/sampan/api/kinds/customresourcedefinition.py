@@ -275,6 +275,7 @@ RESOURCE = Resource(
     namespaced=False,
     subresources=("status",),
     generation=True,
+    bulky=True,
     strategy=Strategy(
         columns=(NAME, Column("Created At", type="date", description="When it was created.")),
         row=_row,
