@@ -218,11 +218,17 @@ def _embedded(data: bytes) -> Any:
         raise _Malformed(f"embedded JSON: {error}") from None
 
 
+def _strings(data: bytes) -> list[str]:
+    """An ExtraValue is a list of texts in JSON."""
+    return [_bytes(part).decode() for number, part in _fields(data) if number == 1]
+
+
 def _ignored(data: bytes) -> None:
     return None
 
 
 _SPECIAL: dict[str, Callable[[bytes], Any]] = {
+    **dict.fromkeys((f"{g}.v1.ExtraValue" for g in ("authentication", "authorization", "certificates")), _strings),
     "meta.v1.Time": _time,
     "meta.v1.MicroTime": _microtime,
     "meta.v1.FieldsV1": _ignored,
