@@ -109,6 +109,12 @@ def too_large(message: str) -> ApiError:
     return ApiError(413, "RequestEntityTooLarge", message)
 
 
+def too_many_requests(message: str, retry: int = 0, causes: list[Obj] | None = None) -> ApiError:
+    """`retry`: seconds after which it may go better, 0 unknown."""
+    details = {"causes": causes, "retryAfterSeconds": retry}
+    return ApiError(429, "TooManyRequests", message, {k: v for k, v in details.items() if v})
+
+
 def unauthorized() -> ApiError:
     return ApiError(401, "Unauthorized", "Unauthorized")
 

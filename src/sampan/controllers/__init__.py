@@ -16,6 +16,7 @@ from sampan.controllers import (
     customresourcedefinition,
     daemonset,
     deployment,
+    disruption,
     endpoints,
     endpointslice,
     endpointslice_mirroring,
@@ -26,6 +27,7 @@ from sampan.controllers import (
     podgc,
     replicaset,
     replicationcontroller,
+    resourcequota,
     root_ca,
     scheduler,
     serviceaccount,
@@ -59,6 +61,8 @@ def table(scheme: Scheme, root_ca_pem: str, volumes: Path) -> tuple[Controller, 
         endpointslice.controller(),  # ready pods → what the service proxy and DNS read
         endpoints.controller(),  # … and what `kubectl get ep` and older programs read
         endpointslice_mirroring.controller(),  # hand-written Endpoints → slices
+        disruption.controller(),  # how many pods may be evicted
+        resourcequota.controller(),  # what is used of each namespace's quotas
         nodelifecycle.controller(),  # silent nodes → taints, evictions
         podgc.controller(),  # pods nobody would ever end
         customresourcedefinition.controller(),  # names of custom resources; their end

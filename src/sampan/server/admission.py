@@ -14,7 +14,9 @@ from sampan.api.kinds import priorityclass
 from sampan.api.meta import Obj, deleting
 from sampan.api.scheme import Resource
 from sampan.api.status import forbidden, not_found
+from sampan.base.clock import Clock
 from sampan.server import admission_limits, admission_storage
+from sampan.server.admission_quota import QuotaAdmission
 from sampan.server.token_volume import automount
 from sampan.server.types import SYSTEM, User
 
@@ -41,6 +43,9 @@ class Attributes:
     user: User = SYSTEM
     dry_run: bool = False
     scan: Scan = lambda resource, namespace: []
+
+
+Plugin = Callable[[Attributes], None]
 
 
 def _namespace_lifecycle(request: Attributes) -> None:
@@ -156,20 +161,17 @@ def _one_default(request: Attributes) -> None:
         raise forbidden(_PRIORITIES, request.name, why)
 
 
-CHAIN: tuple[tuple[str, Callable[[Attributes], None]], ...] = (
-    ("NamespaceLifecycle", _namespace_lifecycle),
-    ("ServiceAccount", _service_account),
-    ("DefaultTolerationSeconds", _default_tolerations),
-    ("Priority", _priority),
-    ("DefaultStorageClass", admission_storage.default_storage_class),
-    ("StorageObjectInUseProtection", admission_storage.protect_storage),
-    ("PersistentVolumeClaimResize", admission_storage.resize_claim),
-    ("DefaultIngressClass", admission_storage.default_ingress_class),
-    ("LimitRanger", admission_limits.limit_ranger),
-)
-
-
-def admit(request: Attributes) -> None:
-    """Run the chain. Raises ApiError of the plugin that refuses."""
-    for _, plugin in CHAIN:
-        plugin(request)
+def chain(clock: Clock) -> tuple[tuple[str, Plugin], ...]:
+    """The plugins of one server, in order."""
+    return (
+        ("NamespaceLifecycle", _namespace_lifecycle),
+        ("ServiceAccount", _service_account),
+        ("DefaultTolerationSeconds", _default_tolerations),
+        ("Priority", _priority),
+        ("DefaultStorageClass", admission_storage.default_storage_class),
+        ("StorageObjectInUseProtection", admission_storage.protect_storage),
+        ("PersistentVolumeClaimResize", admission_storage.resize_claim),
+        ("DefaultIngressClass", admission_storage.default_ingress_class),
+        ("LimitRanger", admission_limits.limit_ranger),
+        ("ResourceQuota", QuotaAdmission(clock)),  # last: it counts what all others made of the object
+    )

@@ -1,6 +1,6 @@
-"""The pod's subresources that write: binding (the scheduler's) and eviction.
+"""The pod's subresource that binds it to a node: the scheduler's.
 
-Source: kubernetes/pkg/registry/core/pod/storage/{storage,eviction}.go
+Source: kubernetes/pkg/registry/core/pod/storage/storage.go
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from sampan.api import fields
 from sampan.api.meta import Obj, condition, copy, deleting, timestamp
 from sampan.api.status import conflict, invalid
 from sampan.server.registry import Registry
-from sampan.server.types import Deletion, Held, Options
+from sampan.server.types import Held, Options
 
 
 async def bind(registry: Registry, namespace: str, name: str, body: Obj, options: Options) -> Held:
@@ -39,22 +39,3 @@ async def bind(registry: Registry, namespace: str, name: str, body: Obj, options
         return pod
 
     return await registry.modify("pods", name, namespace, change, options, "binding")
-
-
-async def evict(registry: Registry, namespace: str, name: str, body: Obj, options: Options) -> None:
-    """Delete the pod, as `kubectl drain` asks. Raises ApiError 404."""
-    asked = body.get("deleteOptions") or {}
-    conditions = asked.get("preconditions") or {}
-    await registry.delete(
-        "pods",
-        name,
-        namespace,
-        Deletion(
-            grace=asked.get("gracePeriodSeconds"),
-            propagation=asked.get("propagationPolicy") or "",
-            uid=conditions.get("uid") or "",
-            revision=conditions.get("resourceVersion") or "",
-            dry_run=options.dry_run,
-            user=options.user,
-        ),
-    )

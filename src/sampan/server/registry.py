@@ -21,7 +21,7 @@ from sampan.api.status import ApiError, already_exists, bad_request, invalid, no
 from sampan.base.clock import Clock
 from sampan.base.errors import Conflict, SampanError
 from sampan.server import audit, deletion, metadata, owners
-from sampan.server.admission import Attributes, admit
+from sampan.server.admission import Attributes, chain
 from sampan.server.allocators import Services
 from sampan.server.binding import Binding
 from sampan.server.reader import Reader
@@ -54,6 +54,7 @@ class Registry(Reader):
         self._chance = chance or random.SystemRandom()
         super().__init__(scheme, store, self._chance)
         self.clock = clock
+        self._chain = chain(clock)
         self.hooks: Hooks | None = None
         # Resource → a check of its creates and updates that needs to know who asks.
         self.guards: Mapping[str, Callable[[Attributes], None]] = {}
@@ -339,7 +340,8 @@ class Registry(Reader):
 
     def _admit(self, request: Attributes) -> None:
         request.scan = self.scan
-        admit(request)
+        for _, plugin in self._chain:
+            plugin(request)
         if guard := self.guards.get(request.resource.id):
             guard(request)
 
