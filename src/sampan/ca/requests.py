@@ -66,8 +66,9 @@ def sign(authority: Authority, signer: str, pem: bytes, usages: Iterable[str], l
         .not_valid_after(until)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
-        .add_extension(_key_usage(asked), critical=True)
     )
+    if wanted := {_KEY_USAGES[usage] for usage in asked if usage in _KEY_USAGES}:
+        builder = builder.add_extension(x509.KeyUsage(**{flag: flag in wanted for flag in _FLAGS}), critical=True)
     if extended := [_EXTENDED[usage] for usage in sorted(asked) if usage in _EXTENDED]:
         builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
     if names := _alternative_names(request):
@@ -89,11 +90,6 @@ def _check(signer: str, asked: frozenset[str], request: x509.CertificateSigningR
             raise ValueError("subject organization is not system:nodes")
         if not names or not names[0].startswith("system:node:"):
             raise ValueError("subject common name does not begin with system:node:")
-
-
-def _key_usage(asked: frozenset[str]) -> x509.KeyUsage:
-    wanted = {_KEY_USAGES[usage] for usage in asked if usage in _KEY_USAGES}
-    return x509.KeyUsage(**{flag: flag in wanted for flag in _FLAGS})
 
 
 def _alternative_names(request: x509.CertificateSigningRequest) -> x509.SubjectAlternativeName | None:
