@@ -10,7 +10,7 @@ from sampan.api import meta
 from sampan.api.meta import Obj
 from sampan.api.quantity import Quantity
 from sampan.images.types import DEFAULT_PATH, ImageConfig
-from sampan.images.users import home, primary_group
+from sampan.images.users import NOBODY, home, primary_group
 from sampan.node import env as environment
 from sampan.node.fields import ConfigError
 from sampan.node.runtime.types import ContainerSpec, Mount, Resources
@@ -63,6 +63,7 @@ def container_spec(
         tty=bool(container.get("tty")),
         stdin=bool(container.get("stdin")),
         stdin_once=bool(container.get("stdinOnce")),
+        share_with=container.get("targetContainerName") or "",
         privileged=privileged,
         add_capabilities=tuple(c.removeprefix("CAP_") for c in capabilities.get("add") or ()),
         drop_capabilities=tuple(c.removeprefix("CAP_") for c in capabilities.get("drop") or ()),
@@ -84,10 +85,16 @@ def termination_log(directory: Path, name: str, attempt: int) -> Path:
 
 
 def run_as(pod: Obj, container: Obj, image: ImageConfig) -> User:
-    """The container's securityContext over the pod's over the image's USER. Raises ConfigError for runAsNonRoot."""
+    """The container's securityContext over the pod's over the image's USER. Raises ConfigError for runAsNonRoot.
+
+    An image without a user of its own runs as nobody, but as root, as in Kubernetes, where the pod asks for power over
+    the machine anyway: privileged, or among its processes (`kubectl debug node/…`).
+    """
     pod_wide = pod["spec"].get("securityContext") or {}
     merged = pod_wide | (container.get("securityContext") or {})
-    image_uid, _, image_gid = image.user.partition(":")
+    powerful = (merged.get("privileged") or pod["spec"].get("hostPID")) and not merged.get("runAsNonRoot")
+    user = "0:0" if powerful and image.user == NOBODY else image.user
+    image_uid, _, image_gid = user.partition(":")
     uid = merged.get("runAsUser")
     gid = merged.get("runAsGroup")
     if merged.get("runAsNonRoot") and int(image_uid if uid is None else uid) == 0:

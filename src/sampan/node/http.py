@@ -217,7 +217,8 @@ def _log_options(query: dict[str, str], now: float) -> LogOptions:
 
 def _waiting_reason(pod: Obj, container: str) -> str:
     status = pod.get("status") or {}
-    for entry in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+    lists = (status.get(f"{kind}Statuses") or () for kind in ("initContainer", "container", "ephemeralContainer"))
+    for entry in (entry for entries in lists for entry in entries):
         if entry["name"] == container and "waiting" in (entry.get("state") or {}):
             waiting: Obj = entry["state"]["waiting"]
             reason = str(waiting.get("reason", ""))

@@ -104,7 +104,7 @@ def adopt(pod: Obj, states: Sequence[ContainerState], record: dict[str, Any], sa
     memory.start_time = memory.start_time or now
     known = {
         entry["containerID"]: entry
-        for kind in ("initContainerStatuses", "containerStatuses")
+        for kind in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
         for entry in status.get(kind) or ()
         if entry.get("containerID")
     }

@@ -155,7 +155,8 @@ class Operations:
         try:
             if not spec.get("hostNetwork"):
                 memory.ip = tools.addresses.allocate(worker.uid, memory.ip)
-            memory.floor = {name: state.attempt + 1 for name, state in latest(worker.states).items()}
+            once = {c["name"] for c in spec.get("ephemeralContainers") or ()}  # they are not started again
+            memory.floor = {n: s.attempt + 1 for n, s in latest(worker.states).items() if n not in once}
             worker.save()
             self._cancellable = False
             await tools.runtime.create_sandbox(self._sandbox_spec())

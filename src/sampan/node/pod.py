@@ -67,8 +67,9 @@ def is_sidecar(container: Obj) -> bool:
 
 
 def containers(pod: Obj) -> list[Obj]:
-    """The manifests of all containers: init containers, then main ones."""
-    return [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
+    """The manifests of all containers: init containers, main ones, ephemeral ones."""
+    spec = pod["spec"]
+    return [*(spec.get("initContainers") or ()), *spec["containers"], *(spec.get("ephemeralContainers") or ())]
 
 
 def latest(states: Sequence[ContainerState]) -> dict[str, ContainerState]:
@@ -103,7 +104,7 @@ class _View:
         self.policy = self.spec.get("restartPolicy") or "Always"
         self.init: list[Obj] = self.spec.get("initContainers") or []
         self.main: list[Obj] = self.spec["containers"]
-        self.specs = {c["name"]: c for c in (*self.init, *self.main)}
+        self.specs = {c["name"]: c for c in containers(pod)}
         self.newest = latest(states)
         floor = self.memory.floor
         self.current = {n: s for n, s in self.newest.items() if sandbox and s.attempt >= floor.get(n, 0)}
@@ -189,8 +190,10 @@ class _View:
         elif not self.sandbox:
             if self._may_try(""):
                 self.operate("sandbox")
-        elif self._sync_init():
-            self._sync_main()
+        else:
+            self._sync_ephemeral()
+            if self._sync_init():
+                self._sync_main()
 
     def _worth_a_sandbox(self) -> bool:
         """After a reboot: is there anything that the restart policy lets run again?"""
@@ -198,6 +201,12 @@ class _View:
         if self.policy == "Always" or not self.newest:
             return True
         return self.policy == "OnFailure" and any(s is None or s.exit_code != 0 for s in ended)
+
+    def _sync_ephemeral(self) -> None:
+        """Each is started once, whatever the others do, and never again."""
+        for spec in self.spec.get("ephemeralContainers") or ():
+            if spec["name"] not in self.newest:
+                self._start(spec["name"], None)
 
     def _sync_init(self) -> bool:
         """Start the init container whose turn it is. True when the main containers may run."""

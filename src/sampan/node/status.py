@@ -48,6 +48,8 @@ def pod_status(
     }
     if init:
         status["initContainerStatuses"] = init
+    if ephemeral := spec.get("ephemeralContainers"):
+        status["ephemeralContainerStatuses"] = [_container(inputs, c, init=False) | {"ready": False} for c in ephemeral]
     ip = host_ip if spec.get("hostNetwork") else memory.ip
     if ip and (sandbox or old.get("podIP")):
         status |= {"podIP": ip, "podIPs": [{"ip": ip}]}

@@ -86,10 +86,14 @@ class Agents:
         skipped = ("date", "content-length")
         return Upgrade(run, [(k, v) for k, v in upgraded.headers.items() if k not in skipped])
 
+    def base(self, node: str) -> str:
+        """Where a node's agent listens, as HttpClient has it."""
+        return f"unix:{self._socket(node)}"
+
     def _client(self, node: str) -> HttpClient:
         client = self._clients.get(node)
         if client is None:
-            client = self._clients[node] = HttpClient(f"unix:{self._socket(node)}")
+            client = self._clients[node] = HttpClient(self.base(node))
         return client
 
 

@@ -55,7 +55,9 @@ RESOURCE = Resource(
     singular="pod",
     short=("po",),
     categories=("all",),
-    subresources=("attach", "binding", "eviction", "exec", "log", "portforward", "status"),
+    subresources=(
+        *("attach", "binding", "ephemeralcontainers", "eviction", "exec", "log", "portforward", "proxy", "status"),
+    ),
     fields={
         "spec.nodeName": pods.node_name,
         "spec.restartPolicy": _spec_field("restartPolicy"),
@@ -74,6 +76,7 @@ RESOURCE = Resource(
         validate=_validate,
         validate_update=pod_update.validate_update,
         validate_status=pod_update.validate_status,
+        validate_ephemeral=pod_update.validate_ephemeral,
         warnings=pod_warnings,
     ),
 )

@@ -1,6 +1,6 @@
-"""What may change in a Pod once it exists, and in its status.
+"""What may change in a Pod once it exists, in its status and in its ephemeral containers.
 
-Source: k8s.io/kubernetes/pkg/apis/core/validation, ValidatePodUpdate and ValidatePodStatusUpdate (1.32).
+Source: k8s.io/kubernetes/pkg/apis/core/validation, Validate{Pod,PodStatus,PodEphemeralContainers}Update (1.32).
 """
 
 from __future__ import annotations
@@ -113,6 +113,20 @@ def _changes(before: Any, now: Any, path: str) -> Iterator[str]:
         for sign, value in (("-", before), ("+", now)):
             if value is not None:
                 yield f"{sign} {path}: {orjson.dumps(value).decode()}"
+
+
+def validate_ephemeral(new: Obj, old: Obj) -> list[FieldError]:
+    """A change of the ephemeral containers alone: they are added, and stay as they are."""
+    path = "spec.ephemeralContainers"
+    found = objectmeta.validate_update(new["metadata"], old["metadata"]) + validate_pod(new)
+    wanted = {c.get("name"): c for c in new["spec"].get("ephemeralContainers") or ()}
+    for container in old["spec"].get("ephemeralContainers") or ():
+        name = container["name"]
+        if name not in wanted:
+            found.append(fields.forbidden(path, f'existing ephemeral containers "{name}" may not be removed\n'))
+        elif wanted[name] != container:
+            found.append(fields.forbidden(path, f'existing ephemeral containers "{name}" may not be changed\n'))
+    return found
 
 
 def validate_status(new: Obj, old: Obj) -> list[FieldError]:

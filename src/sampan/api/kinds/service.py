@@ -151,7 +151,7 @@ RESOURCE = Resource(
     singular="service",
     short=("svc",),
     categories=("all",),
-    subresources=("status",),
+    subresources=("proxy", "status"),
     fields={
         "spec.clusterIP": lambda service: str(service["spec"].get("clusterIP", "")),
         "spec.type": lambda service: str(service["spec"].get("type", "")),

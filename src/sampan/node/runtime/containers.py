@@ -73,6 +73,7 @@ class Containers:
         sandbox = records.load_sandbox(self._paths, uid)
         if sandbox is None:
             raise Failure(f"pod {uid} has no sandbox")
+        beside = self.find(uid, spec.share_with).state.pid if spec.share_with else 0
         state = ContainerState(uid, spec.name, spec.attempt)
         key = (uid, spec.name, spec.attempt)
         if (known := self._all.get(key)) and not known.state.finished_at:
@@ -89,7 +90,7 @@ class Containers:
             self._launched(fresh, failure, master)
             done(fresh.state)
 
-        plan = self._plans.container(sandbox, state, spec, ends)
+        plan = self._plans.container(sandbox, state, spec, ends, beside)
         try:
             self._processes.spawn(
                 plan, started=partial(self._note_pid, fresh), done=launched, ended=partial(self._ended, fresh)

@@ -178,19 +178,26 @@ def _become(spec: ContainerSpec) -> None:
     os.setresgid(spec.gid, spec.gid, spec.gid)
     libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setresuid(spec.uid, spec.uid, spec.uid)
-    if spec.uid and "NET_RAW" in allowed and not spec.no_new_privileges:
-        _keep_net_raw()
+    if spec.uid and (kept := ambient(spec)):
+        _keep(kept)
     if spec.no_new_privileges:
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def _keep_net_raw() -> None:
-    """Let a program that is not root send pings. Images people know run as root in Kubernetes and may; here the same
-    image runs as nobody, and raw sockets of the pod's own network are all that it would miss."""
-    bit = 1 << CAPABILITIES.index("NET_RAW")
+def ambient(spec: ContainerSpec) -> frozenset[str]:
+    """What a program that is not root keeps. Images people know run as root in Kubernetes; here the same image runs as
+    nobody, and would miss the capabilities its manifest adds, and raw sockets of the pod's own network (pings)."""
+    wanted = {name.upper().removeprefix("CAP_") for name in spec.add_capabilities}
+    return capabilities(spec) & (wanted if spec.no_new_privileges else wanted | {"NET_RAW"})
+
+
+def _keep(names: frozenset[str]) -> None:
+    bits = sum(1 << CAPABILITIES.index(name) for name in names)
+    low, high = bits & 0xFFFFFFFF, bits >> 32
     header = struct.pack("Ii", CAPABILITY_VERSION_3, 0)
-    if libc.capset(header, struct.pack("6I", bit, bit, bit, 0, 0, 0)) == 0:
-        libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAPABILITIES.index("NET_RAW"), 0, 0)
+    if libc.capset(header, struct.pack("6I", low, low, low, high, high, high)) == 0:
+        for name in names:
+            libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAPABILITIES.index(name), 0, 0)
 
 
 def capabilities(spec: ContainerSpec) -> frozenset[str]:

@@ -41,7 +41,10 @@ class Plans:
     def __init__(self, paths: Paths, cgroups: Cgroups, hide: tuple[str, ...]) -> None:
         self._paths, self._cgroups, self._hide = paths, cgroups, hide
 
-    def container(self, sandbox: SandboxSpec, state: ContainerState, spec: ContainerSpec, ends: Ends | None) -> Plan:
+    def container(
+        self, sandbox: SandboxSpec, state: ContainerState, spec: ContainerSpec, ends: Ends | None, beside: int = 0
+    ) -> Plan:
+        """`beside` is a process whose PID namespace is to be shared, 0 for none."""
         uid = state.pod_uid
         taken = {mount.target.rstrip("/") for mount in spec.mounts}
         root = Root(
@@ -61,7 +64,9 @@ class Plans:
             _expose_to_oom_killer(spec.resources)
             for kind, flag in SHARED.items():
                 _enter(self._paths.pin(uid, kind), flag)
-            if is_pinned(self._paths.pin(uid, "pid")):
+            if beside:
+                setns(os.pidfd_open(beside), CLONE_NEWPID)
+            elif is_pinned(self._paths.pin(uid, "pid")):
                 _enter(self._paths.pin(uid, "pid"), CLONE_NEWPID)
             elif not sandbox.host_pid:
                 unshare(CLONE_NEWPID)

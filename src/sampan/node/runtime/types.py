@@ -53,7 +53,10 @@ class Mount:
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """What to run. `attempt` counts restarts from 0; argv[0] is looked up in env PATH inside the container."""
+    """What to run. `attempt` counts restarts from 0; argv[0] is looked up in env PATH inside the container.
+
+    `share_with` names a running container of the pod whose PID namespace this one joins ("": one of its own).
+    """
 
     name: str
     attempt: int
@@ -76,6 +79,7 @@ class ContainerSpec:
     log_path: str = ""
     log_max_bytes: int = 10 << 20
     log_max_files: int = 5
+    share_with: str = ""
     termination_log: str = ""  # host path mounted at terminationMessagePath
 
 
