@@ -8,7 +8,7 @@ Sources: https://github.com/google/cel-spec, https://kubernetes.io/docs/referenc
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -61,6 +61,11 @@ class Program:
 @lru_cache(maxsize=4096)
 def compile(expression: str, variables: tuple[str, ...]) -> Program:
     """`variables`: the names the expression may use. Compiled programs are kept. Raises CompileError."""
+    return check(expression, variables)
+
+
+def check(expression: str, variables: tuple[str, ...]) -> Program:
+    """`compile` for one look, not kept: many expressions are judged that never run. Raises CompileError."""
     try:
         return Program(expression, _environment(variables).compile(expression))
     except RuntimeError as error:
@@ -86,14 +91,14 @@ def _environment(variables: tuple[str, ...]) -> Any:
     return cel.NewEnv(variables=dict.fromkeys(variables, cel.Type.DYN), extensions=extensions)
 
 
-def matcher(pattern: str) -> Any:
+def matcher(pattern: str) -> Callable[[str], bool]:
     """`pattern` as a test of texts: RE2, the syntax of Go's regexp, in linear time. Raises CompileError."""
-    program = compile(f"self.matches({_quote(pattern)})", ("self",))
+    program = check(f"self.matches({_quote(pattern)})", ("self",))
     try:
         program.evaluate({"self": ""})
     except EvaluationError as error:
         raise CompileError(str(error)) from None
-    return lambda text: program.evaluate({"self": text})
+    return lambda text: bool(program.evaluate({"self": text}))
 
 
 def _quote(text: str) -> str:

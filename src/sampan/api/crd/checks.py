@@ -79,8 +79,7 @@ def of_string(schema: Schema, value: str, path: str) -> Iterable[FieldError]:
 
 @lru_cache(maxsize=4096)
 def _matcher(pattern: str) -> Callable[[str], bool]:
-    found: Callable[[str], bool] = cel.matcher(pattern)
-    return found
+    return cel.matcher(pattern)
 
 
 def of_number(schema: Schema, value: float, path: str) -> Iterable[FieldError]:

@@ -71,12 +71,12 @@ def transition(rule: Schema) -> bool:
     return bool(_OLD.search(rule["rule"]) or _OLD.search(rule.get("messageExpression") or ""))
 
 
-def program(rule: Schema, expression: str) -> cel.Program:
-    """Raises cel.CompileError."""
+def source(rule: Schema, expression: str) -> tuple[str, tuple[str, ...]]:
+    """What to compile for a rule's expression: the text and its variables."""
     if rule.get("optionalOldSelf"):
         old = "hasOldSelf__ ? optional.of(oldSelf__) : optional.none()"
-        return cel.compile(f"cel.bind(oldSelf, {old}, {expression})", _OPTIONAL)
-    return cel.compile(expression, _VARIABLES)
+        return f"cel.bind(oldSelf, {old}, {expression})", _OPTIONAL
+    return expression, _VARIABLES
 
 
 def check(node: Node, value: Any, old: Any, has_old: bool, path: str) -> Iterator[FieldError]:
@@ -102,7 +102,7 @@ def _judge(node: Node, rule: Schema, bindings: dict[str, Any], path: str) -> Fie
     at = f"{path}{_place(rule.get('fieldPath') or '')}".removeprefix(".") or "<nil>"
     shown = node.schema.get("type") or "object"
     try:
-        if program(rule, rule["rule"]).evaluate(bindings) is True:
+        if cel.compile(*source(rule, rule["rule"])).evaluate(bindings) is True:
             return None
     except cel.CompileError as error:
         return fields.invalid(at, shown, f"rule compile error: {error}")
@@ -122,7 +122,7 @@ def _computed(rule: Schema, bindings: dict[str, Any]) -> str:
     if not rule.get("messageExpression"):
         return ""
     try:
-        text = program(rule, rule["messageExpression"]).evaluate(bindings)
+        text = cel.compile(*source(rule, rule["messageExpression"])).evaluate(bindings)
     except cel.CelError:
         return ""
     return text.strip() if isinstance(text, str) and "\n" not in text else ""

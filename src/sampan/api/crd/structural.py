@@ -271,7 +271,7 @@ def _expressions(schema: Schema, path: str) -> Iterator[FieldError]:
 
 def _fault(rule: Any, expression: str, wanted: str) -> str | None:
     try:
-        kind = rules.program(rule, expression).kind
+        kind = cel.check(*rules.source(rule, expression)).kind
     except cel.CompileError as error:
         return str(error)
     if kind in (wanted, "dyn"):
