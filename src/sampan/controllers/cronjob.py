@@ -19,6 +19,8 @@ from sampan.controllers.writes import create, remove, write_status
 
 RESOURCE = "cronjobs.batch"
 _SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
+# What `kubectl create job --from` writes.
+_BY_HAND = "cronjob.kubernetes.io/instantiate"
 # More missed moments than this are worth a warning.
 _MANY = 100
 
@@ -79,7 +81,8 @@ class _Step:
         listed = {reference["uid"] for reference in self.active}
         for found in self.jobs:
             ended = job.finished(found)
-            if ended is None and meta.uid(found) not in listed:
+            # Ours, but we were killed before we could say so; what a user made from our template is not.
+            if ended is None and meta.uid(found) not in listed and _BY_HAND not in meta.annotations(found):
                 self.active.append(_reference(found))
             if ended is not None and ended["type"] == "Complete":
                 self.succeeded = max(self.succeeded, found["status"].get("completionTime", ""))

@@ -181,7 +181,7 @@ class _Step:
         await self._write()
         if error is not None:
             raise error
-        return self._again(wait)
+        return self._again(wait) if verdict is None else None
 
     def _condition(self, kind: str, status: str, reason: str, message: str) -> None:
         stamp = meta.timestamp(self.now)
@@ -295,9 +295,9 @@ class _Step:
         """When something comes due by itself: the back-off, or the deadline."""
         waits = [wait] if wait is not None else []
         deadline = self.job["spec"].get("activeDeadlineSeconds")
-        if deadline is not None and self.start and not finished(self.job):
+        if deadline is not None and self.start:
             due = meta.parse_time(self.start) + timedelta(seconds=deadline)
-            waits.append(max(0.0, (due - self.now).total_seconds()))
+            waits.append((due - self.now).total_seconds())
         return After(min(waits)) if waits else None
 
     async def clean_up(self) -> None:
