@@ -153,7 +153,7 @@ def test_sorting(shop):
     ]
     created = shown(shop, "--sort-by=.metadata.creationTimestamp", "-o", "name").split()
     assert sorted(created) == ["configmap/a", "configmap/b", "configmap/c"]
-    missing = shop.kubectl("get", "cm", "-l", "app=shop", "--sort-by=.metadata.nothing", check=False)
+    missing = shop.kubectl("get", "cm", "-l", "app=shop", "--sort-by=.metadata.nothing", "-o", "name", check=False)
     assert "couldn't find any field with path" in missing.err
 
 
