@@ -73,6 +73,8 @@ class Resource:
     generation: bool = False
     # Questions (SubjectAccessReview, …) are only created: answered at once and never stored.
     verbs: tuple[str, ...] = VERBS
+    # Computed when asked for, never stored (metrics).
+    computed: bool = False
     # The OpenAPI schema of a custom resource, which has no definition.
     schema: Mapping[str, Any] | None = None
     # Cleans a decoded custom resource in place and returns the paths of its unknown fields; None: by the definition.
@@ -87,10 +89,12 @@ class Resource:
     family: Any = None
     # Objects so large that their decoded form is not kept in memory.
     bulky: bool = False
+    # Whose objects this resource shows in a form of its own.
+    view: View | None = None
 
     @property
     def stored(self) -> bool:
-        return "list" in self.verbs
+        return "list" in self.verbs and not self.computed
 
     @property
     def api_version(self) -> str:
@@ -109,6 +113,15 @@ class Resource:
     @property
     def status(self) -> bool:
         return "status" in self.subresources
+
+
+@dataclass(frozen=True)
+class View:
+    """`of` keeps the objects; `show` and `keep` translate one from and to its form (they do not change theirs)."""
+
+    of: Resource
+    show: Callable[[Obj], Obj]
+    keep: Callable[[Obj], Obj]
 
 
 class Scheme:

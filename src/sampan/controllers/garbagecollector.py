@@ -17,7 +17,7 @@ from sampan.controllers.writes import patch_exactly, remove
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 # Nothing owns events by reference, and there are many.
-IGNORED = frozenset({"events"})
+IGNORED = frozenset({"events", "events.events.k8s.io"})
 
 Watch = Callable[[Obj, Mapping[str, Cache]], Iterable[Key]]
 

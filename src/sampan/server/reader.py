@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+
+import orjson
 
 from sampan.api.meta import Obj
 from sampan.api.scheme import Resource, Scheme
@@ -13,6 +15,7 @@ from sampan.server import listing, watch
 from sampan.server.binding import Binding
 from sampan.server.conversion import Conversion, VersionedBinding
 from sampan.server.types import Held, Listing
+from sampan.server.views import ViewBinding
 from sampan.server.webhook_client import WebhookClient
 from sampan.store.types import Record, Store
 
@@ -28,6 +31,8 @@ class Reader:
         self.scheme = scheme
         self.store = store
         self.conversion = Conversion(WebhookClient(self.lookup))
+        # Resources that are computed when asked for: namespace ("" all) → objects.
+        self.computed: dict[str, Callable[[str], Awaitable[builtins.list[Obj]]]] = {}
         self._bindings: dict[str, Binding] = {}
         self._bind()
         scheme.changed.append(self._bind)
@@ -39,6 +44,8 @@ class Reader:
         self._bindings = {r.ref: before.get(id(r)) or self._new(r) for r in self.scheme.resources if r.stored}
 
     def _new(self, resource: Resource) -> Binding:
+        if resource.view is not None:
+            return ViewBinding(resource, resource.view)
         if resource.family is None:
             return Binding(resource)
         return VersionedBinding(resource, resource.family, self.conversion)
@@ -68,7 +75,12 @@ class Reader:
         return binding.held(record)
 
     async def read(self, resource: str, name: str, namespace: str = "") -> Held:
-        """`get` of a version that may have to be converted first. Raises ApiError 404, 500."""
+        """`get` of what may have to be converted or computed first. Raises ApiError 404, 500, 503."""
+        if resource in self.computed:
+            for held in (await self._compute(resource, namespace)).items:
+                if held.obj["metadata"]["name"] == name:
+                    return held
+            raise not_found(resource, name)
         binding = self.binding(resource)
         if binding.converts and (record := self.store.get(binding.key(namespace, name))) is not None:
             await binding.ready((record,))
@@ -99,9 +111,11 @@ class Reader:
         initial: bool | None = None,
     ) -> Listing:
         """`token` is a continue token, `match` a resourceVersionMatch. Raises ApiError 400, 410, 504."""
+        if resource in self.computed:
+            return await self._compute(resource, namespace, labels, fields)
         binding = self.binding(resource)
         listing.check_options(revision, match, token, initial)
-        selected = watch.selection(binding, labels, fields)
+        selected = watch.selection(binding.resource, labels, fields)
         prefix, after = binding.under(namespace), ""
         at = self.store.revision
         if token:
@@ -119,6 +133,11 @@ class Reader:
         if binding.converts:
             await binding.ready(records)
         return _page(binding, records, selected, limit, at)
+
+    async def _compute(self, resource: str, namespace: str, labels: str = "", fields: str = "") -> Listing:
+        selected = watch.selection(self.scheme.by_id[resource], labels, fields)
+        found = await self.computed[resource](namespace)
+        return Listing([Held(orjson.dumps(o), o) for o in found if selected is None or selected(o)], "")
 
     def watch(self, resource: str, namespace: str = "", asked: watch.Asked | None = None) -> AsyncIterator[watch.Batch]:
         """Batches of (type, Held). Ends at the timeout; raises ApiError 410. Close with `aclose()`."""

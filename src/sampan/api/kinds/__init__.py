@@ -4,7 +4,9 @@ The order is the order of `kubectl api-resources` within a group.
 """
 
 from sampan.api.kinds import (
+    admissionpolicy,
     certificatesigningrequest,
+    componentstatus,
     configmap,
     controllerrevision,
     cronjob,
@@ -15,12 +17,14 @@ from sampan.api.kinds import (
     endpoints,
     endpointslice,
     event,
+    event_view,
     flowcontrol,
     horizontalpodautoscaler,
     ingress,
     job,
     lease,
     limitrange,
+    metrics,
     namespace,
     networkpolicy,
     node,
@@ -48,6 +52,7 @@ from sampan.api.scheme import Scheme
 
 SCHEME = Scheme(
     (
+        componentstatus.RESOURCE,
         configmap.RESOURCE,
         endpoints.RESOURCE,
         event.RESOURCE,
@@ -75,8 +80,11 @@ SCHEME = Scheme(
         horizontalpodautoscaler.RESOURCE,
         lease.RESOURCE,
         endpointslice.RESOURCE,
+        event_view.RESOURCE,
         flowcontrol.FLOW_SCHEMA,
         flowcontrol.PRIORITY_LEVEL,
+        metrics.NODE,
+        metrics.POD,
         ingress.INGRESS_CLASS,
         ingress.INGRESS,
         networkpolicy.RESOURCE,
@@ -84,6 +92,10 @@ SCHEME = Scheme(
         poddisruptionbudget.RESOURCE,
         webhookconfiguration.MUTATING,
         webhookconfiguration.VALIDATING,
+        admissionpolicy.VALIDATING,
+        admissionpolicy.VALIDATING_BINDING,
+        admissionpolicy.MUTATING,
+        admissionpolicy.MUTATING_BINDING,
         rolebinding.CLUSTER_ROLE_BINDING,
         role.CLUSTER_ROLE,
         rolebinding.ROLE_BINDING,

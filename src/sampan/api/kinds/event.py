@@ -28,7 +28,7 @@ def _namespace(obj: Obj) -> list[FieldError]:
     return [] if fits else [fields.invalid(path, about, "does not match event.namespace")]
 
 
-def _validate(obj: Obj) -> list[FieldError]:
+def validate(obj: Obj) -> list[FieldError]:
     found = _namespace(obj)
     if obj.get("eventTime"):
         controller = obj.get("reportingComponent", "")
@@ -107,8 +107,8 @@ RESOURCE = Resource(
         ),
         row=_row,
         default=_default,
-        validate=_validate,
+        validate=validate,
         # As in Kubernetes, an update of a core/v1 event is checked like a new one.
-        validate_update=lambda new, old: _validate(new),
+        validate_update=lambda new, old: validate(new),
     ),
 )
