@@ -15,9 +15,10 @@ from uuid import UUID
 import orjson
 
 from sampan.api import patch as patches
+from sampan.api.fields import quote
 from sampan.api.meta import Obj, copy
 from sampan.api.scheme import Resource, Scheme
-from sampan.api.status import ApiError, already_exists, bad_request, invalid, not_found
+from sampan.api.status import ApiError, already_exists, bad_request, invalid, method_not_allowed, not_found
 from sampan.base.clock import Clock
 from sampan.base.errors import Conflict, SampanError
 from sampan.server import audit, deletion, metadata, owners
@@ -65,6 +66,8 @@ class Registry(Reader):
     async def create(self, resource: str, obj: Obj, namespace: str = "", options: Options | None = None) -> Held:
         """`namespace` "" takes the object's own."""
         binding = self.binding(resource)
+        if "create" not in binding.resource.verbs:
+            raise method_not_allowed(f"create is not supported on resources of kind {quote(binding.id)}")
         given = copy(obj)
         metadata.place(binding.resource, given, namespace)
         if given["metadata"].get("name"):
