@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -57,9 +58,16 @@ class ApiServer:
         except orjson.JSONDecodeError:
             return answer.status, dict(answer.headers), answer.body.decode()
 
-    async def raw(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A TLS connection to say anything on."""
-        return await asyncio.open_connection("127.0.0.1", self.port, ssl=self.context)
+    async def raw(self, small: bool = False) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A TLS connection to say anything on; with `small` buffers when it is not going to read."""
+        sock = socket.socket()
+        if small:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
+        return await asyncio.open_connection(
+            sock=sock, ssl=self.context, server_hostname="127.0.0.1", limit=1024 if small else 1 << 16
+        )
 
     async def say(self, data: bytes, patience: float = 10.0, end: bool = False) -> bytes:
         """All that is answered to these bytes until the server closes (or a moment of silence, unless `end`)."""

@@ -22,6 +22,10 @@ from sampan.server.types import Held, Listing
 JSON = ("content-type", "application/json")
 _TEXT = ("content-type", "text/plain; charset=utf-8")
 _NOSNIFF = ("x-content-type-options", "nosniff")
+# Events that are written at once: a client that does not read holds no more than these.
+_PART = 64
+# Characters of all warnings of one answer, as kube-apiserver has it: clients take only so much of a head.
+_WARNING_ROOM = 4096
 # Smaller answers are not worth compressing (kube-apiserver's own limit).
 _GZIP_FROM = 128 * 1024
 
@@ -51,8 +55,12 @@ def success(code: int, resource: str, name: str, uid: str = "") -> Response:
 
 
 def warn(response: Response, warnings: Iterable[str]) -> Response:
-    """Add `Warning: 299` headers (RFC 7234), which kubectl prints."""
-    for line in warnings:
+    """Add `Warning: 299` headers (RFC 7234), which kubectl prints; as many as a client may be expected to take."""
+    room = _WARNING_ROOM
+    for line in dict.fromkeys(warnings):
+        room -= len(line)
+        if room < 0:
+            break
         quoted = line.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
         response.headers.append(("warning", f'299 - "{quoted}"'))
     return response
@@ -108,7 +116,8 @@ async def events(
         try:
             async for batch in source:
                 if shape is PLAIN:
-                    yield b"".join([watch.line(kind, held.bytes) for kind, held in batch])
+                    for low in range(0, len(batch), _PART):
+                        yield b"".join([watch.line(kind, held.bytes) for kind, held in batch[low : low + _PART]])
                     continue
                 lines = []
                 for kind, held in batch:

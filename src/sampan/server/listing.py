@@ -52,9 +52,11 @@ def _bad_token(why: str) -> ApiError:
 
 def parse_revision(text: str) -> int:
     """A resourceVersion from a query. Raises ApiError 400."""
-    if text.isascii() and text.isdigit():
+    digits = text.isascii() and text.isdigit()
+    if digits and len(text) < 20:
         return int(text)
-    raise bad_request(f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+    why = "value out of range" if digits else "invalid syntax"
+    raise bad_request(f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": {why}')
 
 
 def too_large(revision: int, current: int) -> ApiError:

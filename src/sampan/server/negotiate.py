@@ -6,7 +6,7 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#alternate-r
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -77,18 +77,10 @@ def yaml_body(body: bytes) -> bytes:
     try:
         orjson.loads(body)
     except orjson.JSONDecodeError:
-        return orjson.dumps(_yaml(body))
+        from sampan.server import yamls
+
+        return yamls.to_json(body)
     return body
-
-
-def _yaml(body: bytes) -> Any:
-    import yaml  # only the few clients that send YAML pay for it
-
-    try:
-        return yaml.load(body, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, RecursionError) as error:
-        text = " ".join(str(error).split())
-        raise bad_request(f"error converting YAML to JSON: yaml: {text}") from None
 
 
 # Bodies that are no resource of the scheme.
@@ -129,12 +121,11 @@ def integer(query: Query, name: str) -> int | None:
     text = one(query, name)
     if not text:
         return None
-    try:
+    digits = text.removeprefix("-")
+    if digits.isascii() and digits.isdigit() and len(digits) < 19:
         return int(text)
-    except ValueError:
-        raise bad_request(
-            f'{name}: Invalid value: "{text}": strconv.ParseInt: parsing "{text}": invalid syntax'
-        ) from None
+    why = "value out of range" if digits.isdigit() else "invalid syntax"
+    raise bad_request(f'{name}: Invalid value: "{text}": strconv.ParseInt: parsing "{text}": {why}')
 
 
 def options(query: Query, user: User = SYSTEM, agent: str = "", kind: str = "CreateOptions") -> Options:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from sampan.api.rbac import Ask
 from sampan.api.scheme import Resource
-from sampan.api.status import ApiError, internal, method_not_allowed, unavailable
+from sampan.api.status import ApiError, internal, method_not_allowed, unavailable, unsupported_media_type
 from sampan.base import log
 from sampan.base.errors import StoreUnavailable
 from sampan.base.http.types import Request, Response, Stream, Upgrade
@@ -135,6 +135,8 @@ class Api:
         return result
 
     def _audit(self, request: Request, target: Target) -> str:
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise unsupported_media_type("bodies of requests are taken as they are: send them without Content-Encoding")
         real = self._parts.authenticator.user(request).name if impersonation.USER in request.headers else ""
         verb = f"{target.verb} {target.subresource}" if target.subresource else target.verb
         return audit.begin(request, target.user, verb, real)

@@ -25,12 +25,16 @@ _STALL = 30.0
 
 
 class Connection(asyncio.Protocol):
-    """`idle_since`: loop time since when it waits for a (whole) request, None while one is answered."""
+    """`idle_since`: loop time since when it waits for a (whole) request, None while one is answered.
+
+    `begun_at`: when the first bytes of the request came that it waits for the rest of.
+    """
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.task: asyncio.Task[None] | None = None
         self.idle_since: float | None = None
+        self.begun_at: float | None = None
         self._ahead = b""
         self._paused_reading = False
         self._streaming = False
@@ -52,7 +56,7 @@ class Connection(asyncio.Protocol):
         certificate = tls.getpeercert(True) if tls is not None else None
         self._incoming = Incoming(self.server.limits, name, certificate, self._go_on)
         self.idle_since = self._loop.time()
-        self.server.connections.add(self)
+        self.server.admit(self)
 
     def data_received(self, data: bytes) -> None:
         if self._raw is not None:
@@ -116,14 +120,30 @@ class Connection(asyncio.Protocol):
         if self.task is not None:
             self.task.cancel()
 
+    def refuse(self, answer: Response) -> None:
+        """Say this, then close."""
+        self._write_response(answer, "", False)
+        self._transport.close()
+
+    def give_up(self) -> None:
+        """The rest of the request has not come in time."""
+        self.begun_at = None
+        self._incoming.give_up(self.server.patience)
+        self._start()
+
     def _go_on(self) -> None:
         self._transport.write(wire.CONTINUE)
 
     def _feed(self, data: bytes) -> None:
         self._incoming.feed(data)
         if self._incoming.jobs:
-            self.idle_since = None
-            self.task = self._loop.create_task(self._serve(), name=self.server.name)
+            self._start()
+        elif self.begun_at is None:
+            self.begun_at = self._loop.time()
+
+    def _start(self) -> None:
+        self.idle_since = self.begun_at = None
+        self.task = self._loop.create_task(self._serve(), name=self.server.name)
 
     # -- answering
 
