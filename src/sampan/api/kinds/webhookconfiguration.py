@@ -84,8 +84,8 @@ def match_conditions(conditions: list[Obj], path: str) -> list[FieldError]:
 
 
 def _client_config(config: Obj, path: str) -> list[FieldError]:
-    url, service = config.get("url"), config.get("service")
-    if (url is None) == (service is None):
+    url, service = config.get("url"), config.get("service") or {}
+    if (url is None) == (not service):
         return [fields.required(f"{path}", "exactly one of url or service is required")]
     if url is not None:
         parts = urlsplit(url)
