@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sampan.base.clock import Clock
 from sampan.base.errors import SampanError
-from sampan.node.runtime.types import ContainerSpec, ContainerState, SandboxSpec
+from sampan.node.runtime.types import ContainerSpec, ContainerState, SandboxSpec, Usage
 
 
 class FakeProcess:
@@ -93,6 +93,9 @@ class FakeRuntime:
 
     def containers(self, pod_uid: str) -> list[ContainerState]:
         return sorted(self._states.get(pod_uid, {}).values(), key=lambda s: (s.name, s.attempt))
+
+    def usage(self, pod_uid: str, name: str, attempt: int) -> Usage:
+        return Usage(1.5, 4096)
 
     async def changes(self) -> AsyncIterator[str]:
         while True:

@@ -74,7 +74,7 @@ def root(resource: Resource) -> str:
 def index(scheme: Scheme) -> Obj:
     """/openapi/v3: where the documents are. The hash changes when they may."""
     paths = {}
-    for path in dict.fromkeys(map(root, scheme.resources)):
+    for path in dict.fromkeys(map(root, _documented(scheme))):
         named = [(r.definition, r.fingerprint) for r in scheme.resources if root(r) == path]
         text = repr((definitions.VERSION, sampan.__version__, path, named))
         digest = hashlib.sha256(text.encode()).hexdigest().upper()
@@ -82,9 +82,14 @@ def index(scheme: Scheme) -> Obj:
     return {"paths": paths}
 
 
+def _documented(scheme: Scheme) -> list[Resource]:
+    """Resources whose schema is known: not metrics."""
+    return [r for r in scheme.resources if r.definition or r.schema is not None]
+
+
 def v3(scheme: Scheme, path: str) -> Obj:
     """/openapi/v3/{path}. Raises KeyError when no resource lives there."""
-    resources = [r for r in scheme.resources if root(r) == path]
+    resources = [r for r in _documented(scheme) if root(r) == path]
     if not resources:
         raise KeyError(path)
     return {
@@ -100,8 +105,8 @@ def v2(scheme: Scheme) -> Obj:
     return {
         "swagger": "2.0",
         "info": _info(),
-        "paths": dict(_paths(scheme.resources, _operation_v2)),
-        "definitions": _schemas(scheme.resources, 2),
+        "paths": dict(_paths(_documented(scheme), _operation_v2)),
+        "definitions": _schemas(_documented(scheme), 2),
     }
 
 
@@ -126,7 +131,11 @@ def _closure(resources: Iterable[Resource]) -> list[str]:
         if resource.schema is not None:
             todo += [f"{_META}.ObjectMeta", f"{_META}.ListMeta"]
         else:
-            todo += [resource.definition, f"{resource.definition}List"] if resource.stored else [resource.definition]
+            todo += (
+                [resource.definition, f"{resource.definition}List"]
+                if "list" in resource.verbs
+                else [resource.definition]
+            )
         todo += [_SCALE] if "scale" in resource.subresources else []
         todo += [_TOKEN] if "token" in resource.subresources else []
         todo += [_EVICTION] if "eviction" in resource.subresources else []
@@ -192,8 +201,9 @@ def _paths(resources: Iterable[Resource], operation: Any) -> Iterator[tuple[str,
         base = f"/{root(resource)}"
         home = f"{base}/namespaces/{{namespace}}" if resource.namespaced else base
         if not resource.stored:
-            post = {"post": _COLLECTION["post"]}
-            yield f"{home}/{resource.plural}", _methods(resource, "", post, operation, resource.namespaced)
+            method = "get" if resource.computed else "post"
+            only = {method: _COLLECTION[method]}
+            yield f"{home}/{resource.plural}", _methods(resource, "", only, operation, resource.namespaced)
             continue
         if resource.namespaced:
             yield f"{base}/{resource.plural}", _methods(resource, "", {"get": _COLLECTION["get"]}, operation)

@@ -1,6 +1,6 @@
 """The kubelet's HTTP endpoints, which the API server calls and forwards connections to.
 
-GET /healthz, GET /pods, GET /containerLogs/NS/POD/CONTAINER, and upgrades to SPDY/3.1 or WebSocket on
+GET /healthz, GET /pods, GET /stats/summary, GET /containerLogs/NS/POD/CONTAINER, and upgrades to SPDY/3.1 or WebSocket on
 /exec/NS/POD/CONTAINER, /attach/NS/POD/CONTAINER and /portForward/NS/POD.
 """
 
@@ -23,6 +23,7 @@ from sampan.node.container import log_path
 from sampan.node.logs import LogOptions, read_log
 from sampan.node.pod import containers, latest
 from sampan.node.runtime.types import ContainerState, Process, Runtime
+from sampan.node.stats import summary
 from sampan.node.streams import Wanted, serve
 from sampan.node.upgrades import upgrade
 
@@ -57,6 +58,9 @@ class Endpoints:
             case ["pods"]:
                 pods = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._pods.all()}
                 return Response(200, orjson.dumps(pods), [("content-type", "application/json")])
+            case ["stats", "summary"]:
+                found = summary(self._pods.all(), self._runtime, self._clock.now())
+                return Response(200, orjson.dumps(found), [("content-type", "application/json")])
             case ["containerLogs", namespace, pod, container]:
                 return self._logs(request, self._pod(namespace, pod), container)
             case ["exec", namespace, pod, container]:

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+import orjson
+
 from sampan.api import fields
 from sampan.api.meta import Obj
 from sampan.api.status import ApiError, FieldError, bad_request, internal, invalid, unavailable
@@ -22,6 +24,7 @@ from sampan.server.negotiate import Query, flag, one
 _STREAMS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 _LOG_FLAGS = ("follow", "previous", "timestamps")
 _LOG_VALUES = ("tailLines", "limitBytes", "sinceSeconds", "sinceTime")
+_SUMMARY_SECONDS = 5.0
 _FORWARDED = ("upgrade", "connection", "x-stream-protocol-version", "origin")
 
 
@@ -36,6 +39,17 @@ class Agents:
         for client in self._clients.values():
             await client.close()
         self._clients.clear()
+
+    async def summary(self, node: str) -> Obj:
+        """What the node's containers have used (the kubelet's /stats/summary). Raises ApiError 503."""
+        try:
+            answer = await self._client(node).request("GET", "/stats/summary", timeout=_SUMMARY_SECONDS)
+        except (OSError, TimeoutError) as error:
+            raise _unreachable(node, error) from None
+        if answer.status != 200:
+            raise _refused(answer.status, answer.body)
+        found: Obj = orjson.loads(answer.body)
+        return found
 
     async def log(self, pod: Obj, query: Query) -> Response | Stream:
         """Raises ApiError 400 for a container that is not there or has no log yet."""

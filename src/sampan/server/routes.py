@@ -144,9 +144,9 @@ class Api:
     def _action(self, target: Target) -> Callable[[Request, Target], Awaitable[Answer]]:
         verbs = self._parts.verbs
         if not target.subresource:
-            if target.resource.stored:
+            if target.resource.stored or (target.resource.computed and target.verb in target.resource.verbs):
                 return verbs.table[target.verb]
-            if target.verb != "create":
+            if target.verb != "create" or target.resource.computed:
                 raise method_not_allowed()
             return self._reviews[target.resource.id]
         if target.subresource not in target.resource.subresources:

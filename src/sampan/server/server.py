@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from sampan.api.kinds import certificatesigningrequest
+from sampan.api.kinds import certificatesigningrequest, componentstatus, metrics
+from sampan.api.meta import Obj
 from sampan.api.scheme import Scheme
 from sampan.api.status import ApiError, too_large, unavailable
 from sampan.base import log
@@ -33,6 +34,7 @@ from sampan.server.registry import Registry
 from sampan.server.routes import Api, Parts
 from sampan.server.tokens import Tokens
 from sampan.server.types import User
+from sampan.server.usage import Usage
 from sampan.server.verbs import Verbs
 from sampan.store.types import Store
 
@@ -87,6 +89,12 @@ class Server:
         self.tokens = Tokens(config.account_key, self.registry.lookup, clock)
         self._custom = CustomResources(self.registry)
         self._agents = Agents(config.agent_socket)
+        usage = Usage(self.registry, self._agents.summary, clock)
+        self.registry.computed |= {
+            metrics.POD.id: usage.pods,
+            metrics.NODE.id: usage.nodes,
+            componentstatus.RESOURCE.id: _components,
+        }
         self._http: HttpServer | None = None
         self._api: Api | None = None
         self._ready = False
@@ -168,6 +176,11 @@ class Server:
         context.verify_mode = ssl.CERT_OPTIONAL
         context.set_alpn_protocols(["http/1.1"])
         return context
+
+
+async def _components(namespace: str) -> list[Obj]:
+    """All parts are one process: who can ask gets a good answer."""
+    return [componentstatus.healthy(name) for name in componentstatus.NAMES]
 
 
 def _oversize() -> Response:

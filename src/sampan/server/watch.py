@@ -16,6 +16,7 @@ import orjson
 
 from sampan.api import fields, selectors
 from sampan.api.meta import Obj, labels
+from sampan.api.scheme import Resource
 from sampan.api.status import ApiError, gone
 from sampan.base.errors import Compacted
 from sampan.server import listing
@@ -48,10 +49,10 @@ class Asked:
     token: str = ""
 
 
-def selection(binding: Binding, label_text: str, field_text: str) -> Selected | None:
+def selection(resource: Resource, label_text: str, field_text: str) -> Selected | None:
     """The test that both selectors make, None when they select everything. Raises ApiError 400."""
     by_label = selectors.parse_labels(label_text) if label_text else selectors.EVERYTHING
-    by_field = selectors.parse_fields(field_text, binding.resource) if field_text else None
+    by_field = selectors.parse_fields(field_text, resource) if field_text else None
     if by_field is None or by_field.empty:
         return None if by_label.empty else lambda obj: by_label.matches(labels(obj))
     chosen = by_field
@@ -74,7 +75,7 @@ class Watches:
         """Raises ApiError 400 and 410 at once, 410 also later when the client falls too far behind."""
         _check(asked)
         prefix = binding.under(namespace)
-        selected = selection(binding, asked.labels, asked.fields)
+        selected = selection(binding.resource, asked.labels, asked.fields)
         now = self._store.revision
         asked_for = listing.parse_revision(asked.after or "0")
         if asked_for > now:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sampan.node.runtime.cgroups import V1, V2, Usage, detect
-from sampan.node.runtime.types import Resources
+from sampan.node.runtime.cgroups import V1, V2, detect
+from sampan.node.runtime.types import Resources, Usage
 
 LIMITS = Resources(cpu_request=0.5, cpu_limit=1.5, memory_limit=64 << 20)
 

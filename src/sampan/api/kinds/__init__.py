@@ -5,7 +5,6 @@ The order is the order of `kubectl api-resources` within a group.
 
 from sampan.api.kinds import (
     admissionpolicy,
-    admissionpolicy,
     certificatesigningrequest,
     componentstatus,
     configmap,
@@ -93,10 +92,6 @@ SCHEME = Scheme(
         poddisruptionbudget.RESOURCE,
         webhookconfiguration.MUTATING,
         webhookconfiguration.VALIDATING,
-        admissionpolicy.VALIDATING,
-        admissionpolicy.VALIDATING_BINDING,
-        admissionpolicy.MUTATING,
-        admissionpolicy.MUTATING_BINDING,
         admissionpolicy.VALIDATING,
         admissionpolicy.VALIDATING_BINDING,
         admissionpolicy.MUTATING,

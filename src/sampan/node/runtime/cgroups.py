@@ -10,22 +10,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sampan.node.runtime.types import Resources
+from sampan.node.runtime.types import Resources, Usage
 
 PERIOD_US = 100_000
 WANTED = ("cpu", "cpuacct", "memory", "pids")
-
-
-@dataclass(frozen=True)
-class Usage:
-    """cpu in seconds since the group was made; memory is the working set in bytes."""
-
-    cpu: float = 0.0
-    memory: int = 0
 
 
 class Cgroups(Protocol):

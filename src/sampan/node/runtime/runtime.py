@@ -18,11 +18,11 @@ from sampan.base import log
 from sampan.base.errors import SampanError
 from sampan.base.tasks import Tasks
 from sampan.node.runtime import records, sandbox, wire
-from sampan.node.runtime.cgroups import Cgroups, Usage, detect
+from sampan.node.runtime.cgroups import Cgroups, detect
 from sampan.node.runtime.link import Link
 from sampan.node.runtime.paths import Paths
 from sampan.node.runtime.streams import Streams
-from sampan.node.runtime.types import ContainerSpec, ContainerState, Process, SandboxSpec
+from sampan.node.runtime.types import ContainerSpec, ContainerState, Process, SandboxSpec, Usage
 
 KILL_SECONDS = 10.0
 RETRY_SECONDS = 0.5

@@ -131,6 +131,14 @@ class Process(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Usage:
+    """cpu in seconds since the group was made; memory is the working set in bytes."""
+
+    cpu: float = 0.0
+    memory: int = 0
+
+
 class Runtime(Protocol):
     """All calls raise SampanError with a text fit for a pod's event."""
 
@@ -148,6 +156,10 @@ class Runtime(Protocol):
 
     def containers(self, pod_uid: str) -> list[ContainerState]:
         """All known containers of a pod, ended ones included (also those that a reboot ended), by name and attempt."""
+        ...
+
+    def usage(self, pod_uid: str, name: str, attempt: int) -> Usage:
+        """What a container has used of cpu, and uses of memory."""
         ...
 
     def changes(self) -> AsyncIterator[str]:
