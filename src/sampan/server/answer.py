@@ -84,7 +84,7 @@ def one(resource: Resource, held: Held, shape: Shape, include: str, now: datetim
     if shape.kind == "Table":
         metadata = {"resourceVersion": held.obj["metadata"]["resourceVersion"]}
         return json(status, _table(resource, [held], now, include, shape, metadata))
-    return json(status, _partial(held.obj, shape))
+    return json(status, _partial(held, shape))
 
 
 def many(resource: Resource, found: Listing, shape: Shape, include: str, now: datetime) -> Response:
@@ -101,7 +101,7 @@ def many(resource: Resource, found: Listing, shape: Shape, include: str, now: da
         items = b",".join([held.bytes for held in found.items])
         return Response(200, b'%b,"items":[%b]}\n' % (orjson.dumps(head)[:-1], items), [JSON])
     version = f"meta.k8s.io/{shape.version}"
-    items_partial = [_partial(held.obj, shape) for held in found.items]
+    items_partial = [_partial(held, shape) for held in found.items]
     return json(
         200, {"kind": "PartialObjectMetadataList", "apiVersion": version, "metadata": metadata, "items": items_partial}
     )
@@ -131,7 +131,7 @@ async def events(
 
 def _shown(resource: Resource, kind: str, held: Held, shape: Shape, include: str, now: datetime, columns: bool) -> Obj:
     if shape.kind != "Table":
-        return _partial(held.obj, shape)
+        return _partial(held, shape)
     metadata = {"resourceVersion": held.obj["metadata"]["resourceVersion"]}
     rows = [] if kind == "BOOKMARK" else [held]
     return _table(resource, rows, now, include, shape, metadata, columns)
@@ -157,5 +157,8 @@ def _table(
         ) from None
 
 
-def _partial(obj: Obj, shape: Shape) -> Obj:
-    return {**table.partial(obj), "apiVersion": f"meta.k8s.io/{shape.version}"}
+def _partial(held: Held, shape: Shape) -> Obj:
+    found = {**table.partial(held.obj), "apiVersion": f"meta.k8s.io/{shape.version}"}
+    if held.managed:
+        found["metadata"] = {**found["metadata"], "managedFields": orjson.Fragment(held.managed)}
+    return found
