@@ -62,12 +62,10 @@ class ApiServer:
         """A TLS connection to say anything on; with `small` buffers when it is not going to read."""
         sock = socket.socket()
         if small:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
-        return await asyncio.open_connection(
-            sock=sock, ssl=self.context, server_hostname="127.0.0.1", limit=1024 if small else 1 << 16
-        )
+        return await asyncio.open_connection(sock=sock, ssl=self.context, server_hostname="127.0.0.1", limit=1 << 16)
 
     async def say(self, data: bytes, patience: float = 10.0, end: bool = False) -> bytes:
         """All that is answered to these bytes until the server closes (or a moment of silence, unless `end`)."""
