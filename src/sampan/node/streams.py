@@ -64,14 +64,24 @@ async def serve(client: Client, wanted: Wanted, begin: Callable[[], Awaitable[Pr
     outgoing = asyncio.ensure_future(_outgoing(client, wanted, process))
     try:
         await asyncio.wait((incoming, outgoing), return_when=asyncio.FIRST_COMPLETED)
-        ended = outgoing.done() and not outgoing.exception()
+        status = _end(outgoing, wanted)
     finally:
         for task in (incoming, outgoing):
             task.cancel()
         await asyncio.gather(incoming, outgoing, return_exceptions=True)
         await process.close()
-    if ended:
-        await client.finish(exit_status(outgoing.result() if wanted.code else 0))
+    if status:
+        await client.finish(status)
+
+
+def _end(outgoing: asyncio.Future[int], wanted: Wanted) -> Obj | None:
+    """The Status to end with, None when it was the client that left."""
+    if not outgoing.done():
+        return None
+    error = outgoing.exception()
+    if error is None:
+        return exit_status(outgoing.result() if wanted.code else 0)
+    return _failure("InternalError", str(error), code=500) if isinstance(error, SampanError) else None
 
 
 async def _incoming(client: Client, wanted: Wanted, process: Process) -> None:
