@@ -17,6 +17,7 @@ from sampan.client.informer import Informer
 from sampan.client.types import Client
 from sampan.images.types import Images
 from sampan.node.addresses import Addresses
+from sampan.node.claims import Claims
 from sampan.node.http import Endpoints
 from sampan.node.machine import Machine
 from sampan.node.objects import Objects
@@ -89,6 +90,7 @@ class Agent:
             clock=clock,
             events=self._events,
             objects=Objects(client, clock, self._tasks),
+            claims=Claims(client),
             tokens=TokenManager(client, clock),
             services=services,
             reporter=Reporter(client, clock),

@@ -107,7 +107,8 @@ class Operations:
             if worker.sandbox:  # adopted: it has its volumes, whatever became of the objects meanwhile
                 worker.volumes.refresh(worker.pod, context, self._tools.clock.now())
             else:
-                worker.volumes.make(worker.pod, context, self._tools.clock.now())
+                claimed = await self._tools.claims.places(worker.pod)
+                worker.volumes.make(worker.pod, context, self._tools.clock.now(), claimed)
         except (ConfigError, OSError) as error:
             raise Failure("FailedMount", str(error), event="FailedMount", text=str(error)) from None
         worker.memory.prepared = True

@@ -16,6 +16,7 @@ from pathlib import Path
 from sampan.api import meta
 from sampan.api.meta import Obj
 from sampan.node import atomicdir
+from sampan.node.claims import CLAIM_TYPES
 from sampan.node.env import Context, expand
 from sampan.node.fields import ConfigError
 from sampan.node.runtime.types import Mount
@@ -38,14 +39,21 @@ class Volumes:
 
     def __init__(self, directory: Path, memory: Path) -> None:
         self._directory = directory / "volumes"
+        self._claims = self._directory / "claims"
         self._memory = memory
 
-    def make(self, pod: Obj, context: Context, now: datetime) -> None:
-        """Make every volume, or bring content volumes up to date. Raises ConfigError with the kubelet's text."""
+    def make(self, pod: Obj, context: Context, now: datetime, claimed: Mapping[str, Obj]) -> None:
+        """Make every volume, or bring content volumes up to date. Raises ConfigError with the kubelet's text.
+
+        `claimed`: the hostPath sources that claims stand for, by volume name.
+        """
         group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
         for volume in pod["spec"].get("volumes") or ():
             try:
-                self._make(volume, context, now, group)
+                if volume["name"] in claimed:
+                    self._link(volume["name"], claimed[volume["name"]])
+                else:
+                    self._make(volume, context, now, group)
             except (ConfigError, OSError) as error:
                 raise ConfigError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from None
 
@@ -77,7 +85,8 @@ class Volumes:
                 source = _sub_path(source, sub, f'volumeMount "{mount["name"]}" of container "{container["name"]}"')
             content = any(kind in volume for kind in CONTENT_TYPES)
             propagation = mount.get("mountPropagation") or ""
-            read_only = bool(mount.get("readOnly")) or content
+            frozen = content or bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
+            read_only = bool(mount.get("readOnly")) or frozen
             found.append(
                 Mount(str(source), mount["mountPath"], read_only, "" if propagation == "None" else propagation)
             )
@@ -86,10 +95,20 @@ class Volumes:
     def _path(self, volume: Obj) -> Path:
         if "hostPath" in volume:
             return Path(str(volume["hostPath"]["path"]))
+        if any(kind in volume for kind in CLAIM_TYPES):
+            return (self._claims / str(volume["name"])).readlink()
         if (volume.get("emptyDir") or {}).get("medium") == "Memory":
             return self._memory / str(volume["name"])
         kind = next((k for k in (*CONTENT_TYPES, "emptyDir") if k in volume), "emptyDir")
         return self._directory / kind / str(volume["name"])
+
+    def _link(self, name: str, source: Obj) -> None:
+        """Where a claim's data is, remembered as a link: a container that starts again asks nobody."""
+        _host_path(Path(source["path"]), source.get("type") or "")
+        link = self._claims / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(source["path"])
 
     def _make(self, volume: Obj, context: Context, now: datetime, group: int | None) -> None:
         place = self._path(volume)

@@ -22,6 +22,7 @@ from sampan.client.env import Cache, Recorder
 from sampan.images.types import Images
 from sampan.node import podfiles
 from sampan.node.addresses import Addresses
+from sampan.node.claims import Claims
 from sampan.node.memory import Memory, adopt
 from sampan.node.objects import Objects
 from sampan.node.operations import Operations
@@ -49,6 +50,7 @@ class Tools:
     clock: Clock
     events: Recorder
     objects: Objects
+    claims: Claims
     tokens: TokenManager
     services: Cache
     reporter: Reporter

@@ -250,7 +250,7 @@ def test_volumes_and_mounts(tmp_path: Path) -> None:
         ],
     )
     volumes = Volumes(tmp_path / "pod", tmp_path / "memory")
-    volumes.make(pod, context(pod), NOW)
+    volumes.make(pod, context(pod), NOW, {})
     mounts = {m.target: m for m in volumes.mounts(pod, container, {"POD": "web-1"})}
     assert Path(mounts["/etc/one"].source).read_bytes() == b"1"
     assert mounts["/etc/cfg"].read_only
@@ -272,7 +272,7 @@ def test_volumes_and_mounts(tmp_path: Path) -> None:
 def test_volumes_that_cannot_be(tmp_path: Path, volume: dict[str, Any], text: str) -> None:
     pod = make_pod(volumes=[{"name": "v"} | volume])
     with pytest.raises(ConfigError) as error:
-        Volumes(tmp_path, tmp_path).make(pod, context(pod), NOW)
+        Volumes(tmp_path, tmp_path).make(pod, context(pod), NOW, {})
     assert text in str(error.value)
 
 
@@ -280,7 +280,7 @@ def test_sub_paths_stay_inside(tmp_path: Path) -> None:
     container = {"name": "app", "volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "link"}]}
     pod = make_pod(containers=[container], volumes=[{"name": "v", "emptyDir": {}}])
     volumes = Volumes(tmp_path, tmp_path)
-    volumes.make(pod, context(pod), NOW)
+    volumes.make(pod, context(pod), NOW, {})
     (tmp_path / "volumes/emptyDir/v/link").symlink_to("/etc")
     with pytest.raises(ConfigError, match="leads out of the volume"):
         volumes.mounts(pod, container, {})

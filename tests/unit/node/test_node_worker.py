@@ -16,6 +16,7 @@ from sampan.base.tasks import Tasks
 from sampan.images.aliases import machine_images
 from sampan.images.registry import Registry
 from sampan.node.addresses import Addresses
+from sampan.node.claims import Claims
 from sampan.node.objects import Objects
 from sampan.node.podfiles import DnsConfig
 from sampan.node.reporter import Reporter
@@ -57,6 +58,7 @@ class Play:
             clock=self.clock,
             events=self,
             objects=Objects(self.client, self.clock, self.tasks),
+            claims=Claims(self.client),
             tokens=TokenManager(self.client, self.clock),
             services=NoServices(),
             reporter=self.reporter,
