@@ -176,7 +176,7 @@ _AGGREGATED = {
     "edit": "admin",
     "view": "edit",
 }
-_MADE_OF_OTHERS = ("admin", "edit", "view")
+_MADE_OF_OTHERS = ("view", "edit", "admin")  # each may be part of the next
 
 # binding (and role) → subjects as KIND:NAME
 _BINDINGS = {
