@@ -23,6 +23,7 @@ from sampan.base.tasks import Tasks
 from sampan.server import answer, bootstrap, certificates, escalation
 from sampan.server.agents import Agents
 from sampan.server.allocators import Services
+from sampan.server.apiservices import ApiServices
 from sampan.server.authn import Authenticator
 from sampan.server.authz import Authorizer
 from sampan.server.customresources import CustomResources
@@ -117,6 +118,7 @@ class Server:
         self._ready = True
         self._tasks.start("bootstrap", self._keep_bootstrapped())
         self._tasks.start("custom-resources", self._custom.run())
+        self._tasks.start("apiservices", ApiServices(self.registry).run())
 
     async def _bootstrap(self) -> None:
         await bootstrap.run(self.registry, self._services, self.config.advertise, self.port)

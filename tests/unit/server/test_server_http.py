@@ -236,7 +236,7 @@ def test_discovery_in_both_forms():
     assert {"name": "pods/log", "singularName": "", "namespaced": True, "kind": "Pod", "verbs": ["get"]} in listed[
         "resources"
     ]
-    assert body(talk(get("/apis")))["groups"][0]["name"] == "apps"
+    assert body(talk(get("/apis")))["groups"][0]["name"] == "apiregistration.k8s.io"
     assert body(talk(get("/apis/apps/v1")))["groupVersion"] == "apps/v1"
     accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
     aggregated = talk(get("/apis", accept=accept))

@@ -5,6 +5,7 @@ The order is the order of `kubectl api-resources` within a group.
 
 from sampan.api.kinds import (
     admissionpolicy,
+    apiservice,
     certificatesigningrequest,
     componentstatus,
     configmap,
@@ -68,6 +69,7 @@ SCHEME = Scheme(
         secret.RESOURCE,
         serviceaccount.RESOURCE,
         service.RESOURCE,
+        apiservice.RESOURCE,
         controllerrevision.RESOURCE,
         daemonset.RESOURCE,
         deployment.RESOURCE,
