@@ -45,6 +45,8 @@ class Strategy:
     # Text for a `Warning:` header of every request to this resource ("" none).
     deprecated: str = ""
     warnings: Callable[[Obj], list[str]] = lambda obj: []
+    # Does a delete that names no propagation policy leave the dependents? The oldest kinds of controllers do.
+    orphans: bool = False
 
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")

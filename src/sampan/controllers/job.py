@@ -63,7 +63,12 @@ class Jobs:
         # A Job older than our last write would be counted again: its next version is on its way.
         if int(job["metadata"]["resourceVersion"]) < self._written.get(key, 0):
             return None
-        return await self._look(key, job, env)
+        try:
+            return await self._look(key, job, env)
+        except ApiError as error:
+            if error.code != 404:  # else the Job has just gone
+                raise
+            return None
 
     async def _look(self, key: Key, job: Obj, env: Env) -> After | None:
         cached = list(env.caches["pods"].list(key.namespace))

@@ -46,7 +46,7 @@ def mark(binding: Binding, old: Obj, asked: Deletion, now: datetime) -> Obj | No
     """The object as it is to be kept (marked as deleting), or None when it is to be removed at once."""
     old = binding.resource.strategy.on_delete(old)
     metadata = dict(old["metadata"])
-    finalizers = _finalizers(metadata.get("finalizers") or [], asked.propagation)
+    finalizers = _finalizers(metadata.get("finalizers") or [], asked.propagation, binding.resource.strategy.orphans)
     wait = _grace(binding, old, asked)
     if finalizers:
         metadata["finalizers"] = finalizers
@@ -85,10 +85,12 @@ def _namespace_content(binding: Binding, obj: Obj) -> bool:
     return binding.id == "namespaces" and bool((obj.get("spec") or {}).get("finalizers"))
 
 
-def _finalizers(present: list[str], propagation: str) -> list[str]:
-    """The finalizers of the garbage collector follow the policy asked for; without one they stay as they are."""
+def _finalizers(present: list[str], propagation: str, orphans: bool) -> list[str]:
+    """The finalizers of the garbage collector follow the policy asked for; without one they stay as they are, and the
+    kind's default (`orphans`) decides when there are none."""
     if not propagation:
-        return present
+        undecided = not any(f in present for f in _FINALIZERS.values())
+        return [*present, _FINALIZERS["Orphan"]] if orphans and undecided else present
     wanted = _FINALIZERS.get(propagation)
     kept = [f for f in present if f not in _FINALIZERS.values()]
     return [*kept, wanted] if wanted else kept

@@ -242,5 +242,6 @@ RESOURCE = Resource(
         validate_update=_validate_update,
         validate_status=_validate_status,
         warnings=template_warnings,
+        orphans=True,
     ),
 )

@@ -79,5 +79,6 @@ RESOURCE = Resource(
         validate_update=_validate_update,
         validate_status=replicaset.RESOURCE.strategy.validate_status,
         warnings=template_warnings,
+        orphans=True,
     ),
 )
