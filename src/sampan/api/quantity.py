@@ -91,6 +91,12 @@ class Quantity:
 
 
 @lru_cache(maxsize=4096)
+def canonical(text: str) -> str:
+    """The canonical text of a quantity. Raises ValueError with kube-apiserver's text."""
+    return str(_parse(text))
+
+
+@lru_cache(maxsize=4096)
 def _parse(text: str) -> Quantity:
     found = _FORM.fullmatch(text)
     if not found:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from sampan.api import fields
-from sampan.api.quantity import Quantity
+from sampan.api.quantity import canonical
 
 # Takes a value and a list that collects the paths of unknown fields; returns the value, or what it must become.
 Walker = Callable[[Any, list[str]], Any]
@@ -68,7 +68,7 @@ def anything(value: Any, unknown: list[str]) -> Any:
 def quantity(value: Any, unknown: list[str]) -> Any:
     if value.__class__ not in (str, int, float):
         raise ValueError(f"json: cannot unmarshal {json_type(value)} into Go value of type resource.Quantity")
-    text = str(Quantity.parse(value))
+    text = canonical(str(value))
     return value if text == value else text
 
 

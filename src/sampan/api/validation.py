@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from sampan.api import fields
@@ -198,7 +199,13 @@ def config_key(value: str) -> list[str]:
 
 def each(check: Check, path: str, value: str) -> list[FieldError]:
     """The faults of one value as "Invalid value" errors of `path`."""
-    return [fields.invalid(path, value, text) for text in check(value)]
+    return [fields.invalid(path, value, text) for text in _faults(check, value)]
+
+
+@lru_cache(maxsize=8192)
+def _faults(check: Check, value: str) -> tuple[str, ...]:
+    """Names and labels come again and again."""
+    return tuple(check(value))
 
 
 def one_of(path: str, value: Any, supported: Iterable[str]) -> list[FieldError]:

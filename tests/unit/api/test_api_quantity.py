@@ -84,7 +84,8 @@ def test_the_canonical_text_is_a_fixed_point_with_the_same_amount(text):
     quantity = Quantity.parse(text)
     again = Quantity.parse(str(quantity))
     assert again == quantity
-    assert str(again) == str(quantity)
+    # A binary amount that is no multiple of 1024 is written without a suffix, as Go does: nothing says it was binary.
+    assert str(again) == str(quantity) or (quantity.family == "binary" and str(quantity).lstrip("-").isdigit())
     assert "." not in str(quantity)
 
 

@@ -5,11 +5,12 @@ Source: k8s.io/kubernetes/pkg/apis/core/v1/{defaults,zz_generated.defaults}.go (
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from sampan.api import pods
 from sampan.api.meta import Obj
-from sampan.api.quantity import Quantity
+from sampan.api.quantity import Quantity, canonical
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _HOOKS = ("postStart", "preStop")
@@ -108,10 +109,13 @@ def _default_resources(resources: Obj) -> None:
 def _canonical(amounts: Obj) -> None:
     """Amounts as the API writes them: 0.5 is 500m, 1024Mi is 1Gi; finer than a thousandth is rounded up."""
     for name, amount in amounts.items():
-        parsed = Quantity.parse(amount)
-        if parsed.amount * 1000 != parsed.milli:
-            parsed = Quantity.parse(f"{parsed.milli}m")
-        amounts[name] = str(parsed)
+        amounts[name] = _in_thousandths(str(amount))
+
+
+@lru_cache(maxsize=4096)
+def _in_thousandths(amount: str) -> str:
+    parsed = Quantity.parse(amount)
+    return canonical(amount if parsed.amount * 1000 == parsed.milli else f"{parsed.milli}m")
 
 
 def _requests_from_limits(container: Obj) -> None:

@@ -99,13 +99,16 @@ class Struct:
         if value.__class__ is not dict:
             return LEAF
         found: Fields = {}
+        known = self._known if self._known is not None and self._rest is None else None
         for key, inner in value.items():
-            if (field := self._field(key)) is not None:
-                path, kind, always = field
-                if kind is LEAF_TYPE:
-                    found[path] = LEAF
-                elif (node := kind.fields(inner, added)) is not None:
-                    found[path] = with_self(node) if added and not always else node
+            # The body of `_field` for known structs: this loop sees every field that is ever written.
+            if (field := known.get(key) if known is not None else self._field(key)) is None:
+                continue
+            path, kind, always = field
+            if kind is LEAF_TYPE:
+                found[path] = LEAF
+            elif (node := kind.fields(inner, added)) is not None:
+                found[path] = with_self(node) if added and not always else node
         return found or (None if value else LEAF)
 
     def diff(self, old: Any, new: Any) -> Difference:
@@ -215,12 +218,15 @@ class Keyed:
     def __init__(self, element: Type, keys: tuple[str, ...]) -> None:
         self._element = element
         self._keys = tuple(sorted(keys))
+        self._only = keys[0] if len(keys) == 1 else None
 
     def _path(self, item: Any) -> str:
         if not self._keys:
             return f"v:{orjson.dumps(item).decode()}"
         if item.__class__ is not dict:
             return f"v:{orjson.dumps(item, option=orjson.OPT_SORT_KEYS).decode()}"
+        if self._only is not None and (name := item.get(self._only)).__class__ is str:
+            return f'k:{{"{self._only}":{orjson.dumps(name).decode()}}}'
         found = {key: item.get(key, _KEY_DEFAULTS.get(key)) for key in self._keys}
         return f"k:{orjson.dumps(found).decode()}"
 
