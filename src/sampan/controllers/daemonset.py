@@ -23,6 +23,8 @@ from sampan.controllers.revisions import HASH, REVISIONS, History
 from sampan.controllers.writes import create, in_batches, remove, write_status
 
 RESOURCE = "daemonsets.apps"
+# Seconds before a failed pod of the same node is replaced again: the first time at once, then doubled each time.
+_FIRST, _LONGEST = 1.0, 900.0
 
 
 def controller() -> Controller:
@@ -37,15 +39,18 @@ def _all(node: Obj, caches: Mapping[str, Cache]) -> Iterable[Key]:
 
 
 class DaemonSets:
-    """The controller; it remembers nothing but its own writes."""
+    """The controller; it remembers its own writes, and for how long a node whose pods fail has to wait."""
 
     def __init__(self) -> None:
         self._writes = OwnWrites("pods")
+        # (set, node): the wait after the last failure, and when that was
+        self._failures: dict[tuple[Key, str], tuple[float, float]] = {}
 
     async def reconcile(self, key: Key, env: Env) -> After | None:
         daemon_set = env.caches[RESOURCE].get(key)
         if daemon_set is None:
             self._writes.forget(key)
+            self._failures = {place: wait for place, wait in self._failures.items() if place[0] != key}
             return None
         if meta.deleting(daemon_set):
             return None
@@ -58,14 +63,29 @@ class DaemonSets:
         places = daemons.places(daemon_set, env.caches["nodes"].list(), shown)
         revision_hash = meta.labels(history.update).get(HASH, "")
         steps = daemons.steps(daemon_set, places, revision_hash, env.clock.now())
-        failed = await in_batches([partial(self._delete, key, daemon_set, pod, env) for pod in steps.delete])
+        waits = {meta.uid(pod): self._wait(key, pod, env) for pod in steps.delete}
+        doomed = [pod for pod in steps.delete if waits[meta.uid(pod)] <= 0]
+        failed = await in_batches([partial(self._delete, key, daemon_set, pod, env) for pod in doomed])
         made = [partial(self._create, key, daemon_set, node, revision_hash, env) for node in steps.create]
         error = await in_batches(made) or failed
         await write_status(env, RESOURCE, daemon_set, _status(daemon_set, places, revision_hash, env))
         if error is not None:
             raise error
         await self._trim(daemon_set, history, mine, env)
-        return _again(daemon_set, shown, env) or (After(DOUBT) if unseen else None)
+        later = [w for w in waits.values() if w > 0] + _becoming_available(daemon_set, shown, env)
+        return After(min(later)) if later else After(DOUBT) if unseen else None
+
+    def _wait(self, key: Key, pod: Obj, env: Env) -> float:
+        """Seconds until a pod may go and be replaced: a node that fails pods right away gets them more slowly."""
+        if pods.phase(pod) != "Failed":
+            return 0.0
+        place, now = (key, daemons.node_of(pod)), env.clock.monotonic()
+        wait, since = self._failures.get(place, (0.0, now))
+        if since + wait > now:
+            return since + wait - now
+        calm = now - since > 2 * _LONGEST
+        self._failures[place] = _FIRST if calm or not wait else min(2 * wait, _LONGEST), now
+        return 0.0
 
     async def _create(self, key: Key, daemon_set: Obj, node: str, revision_hash: str, env: Env) -> ApiError | None:
         try:
@@ -98,11 +118,10 @@ class DaemonSets:
         await revisions.trim(env, daemon_set, history, live)
 
 
-def _again(daemon_set: Obj, mine: list[Obj], env: Env) -> After | None:
-    """When the next pod becomes available by itself (minReadySeconds)."""
+def _becoming_available(daemon_set: Obj, mine: list[Obj], env: Env) -> list[float]:
+    """In how many seconds pods become available by themselves (minReadySeconds)."""
     now = env.clock.now()
-    waits = [w for p in mine if (w := until_available(p, daemon_set, now)) is not None and w > 0]
-    return After(min(waits)) if waits else None
+    return [w for p in mine if (w := until_available(p, daemon_set, now)) is not None and w > 0]
 
 
 def _status(daemon_set: Obj, places: list[Place], revision_hash: str, env: Env) -> Obj:

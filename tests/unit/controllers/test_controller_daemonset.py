@@ -187,6 +187,21 @@ def test_a_failed_pod_is_replaced():
     run(go())
 
 
+def test_a_node_that_fails_every_pod_gets_them_ever_more_slowly():
+    async def go() -> None:
+        world = await world_with(daemon_set(), nodes=1)
+        made = []
+        for _ in range(30):
+            for pod in world.client.all("pods"):
+                await world.status("pods", pod, {"phase": "Failed"})
+            await world.advance(1)
+            made.append(meta.uid(world.client.all("pods")[0]))
+        # At once, then after 1, 2, 4, 8 seconds.
+        assert len(set(made)) in (5, 6)
+
+    run(go())
+
+
 def test_a_replication_controller_keeps_its_pods():
     async def go() -> None:
         world = World(replicationcontroller.controller())
