@@ -14,6 +14,7 @@ from sampan.api.scheme import Resource
 from sampan.api.status import bad_request, method_not_allowed
 from sampan.base.http.types import Request, Response, Stream, Upgrade
 from sampan.server import answer, eviction, negotiate, pods, scaling
+from sampan.server.admission import Attributes
 from sampan.server.agents import Agents
 from sampan.server.negotiate import PLAIN, Query
 from sampan.server.proxy import Proxy
@@ -26,6 +27,8 @@ Action = Callable[[Request, "Target"], Awaitable[Answer]]
 
 # A watch may send less than its reader could take for as long as nothing happens; one that does not read is cut off.
 _WATCH_STALL = 30.0
+# What webhooks are shown of a connection.
+_CONNECTS = {"exec": "PodExecOptions", "attach": "PodAttachOptions", "portforward": "PodPortForwardOptions"}
 # Deleting one of these answers with the object, not with a Status.
 _RETURNED = frozenset({"pods", "serviceaccounts"})
 
@@ -183,13 +186,15 @@ class Verbs:
 
     async def _bind(self, request: Request, target: Target) -> Response:
         options = negotiate.options(target.query, target.user)
-        body = negotiate.parse_body(request, negotiate.BINDING)
+        sent = negotiate.parse_body(request, negotiate.BINDING)
+        body = await self._hooked(target, {"apiVersion": "v1", "kind": "Binding", **sent}, options)
         await pods.bind(self.registry, target.namespace, target.name, body, options)
         return answer.success(201, "", "")
 
     async def _evict(self, request: Request, target: Target) -> Response:
         options = negotiate.options(target.query, target.user)
-        body = negotiate.parse_body(request, negotiate.EVICTION)
+        sent = negotiate.parse_body(request, negotiate.EVICTION)
+        body = await self._hooked(target, {"apiVersion": "policy/v1", "kind": "Eviction", **sent}, options)
         await eviction.evict(self.registry, target.namespace, target.name, body, options)
         return answer.success(201, "", "")
 
@@ -197,7 +202,7 @@ class Verbs:
         if self._tokens is None:
             raise method_not_allowed()
         options = negotiate.options(target.query, target.user)
-        body = self._decode(request, TOKEN_REQUEST, options)
+        body = await self._hooked(target, self._decode(request, TOKEN_REQUEST, options), options)
         made = self._tokens.request(target.namespace, target.name, body, target.user)
         return answer.warn(answer.json(201, made), options.warnings)
 
@@ -207,6 +212,7 @@ class Verbs:
 
     async def _stream(self, request: Request, target: Target) -> Answer:
         pod = self.registry.get("pods", target.name, target.namespace).obj
+        await self._connects(target)
         return await self._agents.stream(request, target.subresource, pod, target.query)
 
     async def _proxied(self, request: Request, target: Target) -> Answer:
@@ -214,9 +220,30 @@ class Verbs:
 
     async def _port_forward(self, request: Request, target: Target) -> Answer:
         pod = self.registry.get("pods", target.name, target.namespace).obj
+        await self._connects(target)
         return await self._agents.port_forward(request, pod, target.query)
 
     # -- helpers
+
+    async def _hooked(self, target: Target, body: Obj, options: Options, operation: str = "CREATE") -> Obj:
+        """A subresource's body after webhooks and policies. Raises ApiError of the one that refuses."""
+        hooks = self.registry.hooks
+        plan = hooks and hooks.plan(target.resource, target.subresource, operation)
+        if not hooks or not plan:
+            return body
+        asked = Attributes(
+            operation, target.resource, target.namespace, target.name, body, None, self.registry.lookup,
+            target.subresource, options.user, options.dry_run,
+        )  # fmt: skip
+        body = asked.obj = await hooks.mutate(plan, asked, options.warnings) or body
+        await hooks.validate(plan, asked, options.warnings)
+        return body
+
+    async def _connects(self, target: Target) -> None:
+        kind = _CONNECTS[target.subresource]
+        given = {key: values if key == "command" else values[0] for key, values in target.query.items()}
+        options = Options(user=target.user)
+        await self._hooked(target, {"apiVersion": "v1", "kind": kind, **given}, options, "CONNECT")
 
     def _decode(self, request: Request, resource: Resource, options: Options) -> Obj:
         obj, warnings = schema.decode(resource, negotiate.json_body(request), options.validation)

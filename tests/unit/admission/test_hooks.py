@@ -12,10 +12,11 @@ from sampan.api.kinds import SCHEME
 from sampan.api.status import ApiError
 from sampan.base.clock import FakeClock
 from sampan.server import bootstrap
+from sampan.server.admission import Attributes
 from sampan.server.allocators import Services
 from sampan.server.hooks.constructors import as_maps
 from sampan.server.hooks.hooks import Hooks
-from sampan.server.hooks.matching import rules_match
+from sampan.server.hooks.matching import review_request, rules_match
 from sampan.server.registry import Registry
 from sampan.server.types import Deletion, Options
 from sampan.server.webhook_client import WebhookClient, WebhookError
@@ -266,3 +267,15 @@ def test_a_wrong_expression_is_refused_when_it_is_written():
             await registry.create(f"validatingadmissionpolicies.{GROUP}", policy({"expression": "object."}))
 
     world(work)
+
+
+def test_subresources_show_their_own_kind():
+    def ask():
+        pod = {"metadata": {"name": "p", "namespace": "default"}}
+        sent = {"apiVersion": "policy/v1", "kind": "Eviction", **pod}
+        return Attributes("CREATE", SCHEME.by_id["pods"], "default", "p", sent, None, lambda *_: None, "eviction")
+
+    seen = review_request(ask(), "u")
+    assert seen["kind"] == {"group": "policy", "version": "v1", "kind": "Eviction"}
+    assert seen["resource"] == {"group": "", "version": "v1", "resource": "pods"}
+    assert seen["subResource"] == "eviction"

@@ -68,13 +68,19 @@ def _object_matches(selector: Obj | None, request: Attributes) -> bool:
     if not selector:
         return True
     chosen = from_object(selector)
-    return any(chosen.matches(each["metadata"].get("labels") or {}) for each in (request.obj, request.old) if each)
+    return any(
+        chosen.matches((each.get("metadata") or {}).get("labels") or {}) for each in (request.obj, request.old) if each
+    )
 
 
 def review_request(request: Attributes, uid: str) -> Obj:
     """The AdmissionRequest, as webhooks are sent it and policies see it in `request`."""
     resource = request.resource
     kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    if request.subresource and request.obj and request.obj.get("kind", resource.kind) != resource.kind:
+        # An Eviction, a Scale, the options of a connection.
+        group, _, version = str(request.obj.get("apiVersion", "")).rpartition("/")
+        kind = {"group": group, "version": version, "kind": request.obj["kind"]}
     plural = {"group": resource.group, "version": resource.version, "resource": resource.plural}
     options = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
     found: Obj = {
