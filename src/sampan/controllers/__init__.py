@@ -21,6 +21,7 @@ from sampan.controllers import (
     endpointslice,
     endpointslice_mirroring,
     garbagecollector,
+    horizontalpodautoscaler,
     job,
     namespace,
     nodelifecycle,
@@ -61,6 +62,7 @@ def table(scheme: Scheme, root_ca_pem: str, volumes: Path) -> tuple[Controller, 
         endpointslice.controller(),  # ready pods → what the service proxy and DNS read
         endpoints.controller(),  # … and what `kubectl get ep` and older programs read
         endpointslice_mirroring.controller(),  # hand-written Endpoints → slices
+        horizontalpodautoscaler.controller(),  # what pods use → how many
         disruption.controller(),  # how many pods may be evicted
         resourcequota.controller(),  # what is used of each namespace's quotas
         nodelifecycle.controller(),  # silent nodes → taints, evictions
