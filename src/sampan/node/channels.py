@@ -24,6 +24,7 @@ class Socket(Protocol):
 
     async def receive(self) -> bytes | str | None: ...
     async def send(self, data: bytes) -> None: ...
+    async def ping(self) -> None: ...
 
 
 class WebSocketChannels:
@@ -51,3 +52,6 @@ class WebSocketChannels:
 
     async def finish(self, status: Obj) -> None:
         await self.send(ERROR, orjson.dumps(status))
+
+    async def ping(self) -> None:
+        await self._socket.ping()

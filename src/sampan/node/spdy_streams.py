@@ -39,6 +39,7 @@ class SpdyStreams:
         self._channels: dict[int, int] = {}  # stream → channel
         self._received: deque[tuple[int, bytes]] = deque()
         self._sizes = b""
+        self._pings = 0
 
     async def open(self) -> None:
         asked = self._asked
@@ -77,6 +78,10 @@ class SpdyStreams:
                     self._received.clear()
         except TimeoutError:
             await self._raw.write(self._connection.go_away(max(self._channels)))
+
+    async def ping(self) -> None:
+        self._pings += 2  # a server's are even
+        await self._raw.write(self._connection.ping(self._pings))
 
     async def _take(self) -> bool:
         """Read once and sort what came; False when the client has left or speaks something else."""

@@ -18,6 +18,7 @@ from sampan.base.errors import SampanError
 from sampan.node.runtime.types import Process
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
+PING_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,14 @@ class Client(Protocol):
         """The Status that ends the session."""
         ...
 
+    async def ping(self) -> None:
+        """Raises ConnectionError when it has gone."""
+        ...
 
-async def serve(client: Client, wanted: Wanted, begin: Callable[[], Awaitable[Process]]) -> None:
+
+async def serve(
+    client: Client, wanted: Wanted, begin: Callable[[], Awaitable[Process]], pause: float = PING_SECONDS
+) -> None:
     """Run one session: `begin` starts or attaches the process. Ends when it has ended or the client has left."""
     await client.open()
     try:
@@ -62,13 +69,14 @@ async def serve(client: Client, wanted: Wanted, begin: Callable[[], Awaitable[Pr
         return
     incoming = asyncio.ensure_future(_incoming(client, wanted, process))
     outgoing = asyncio.ensure_future(_outgoing(client, wanted, process))
+    alive = asyncio.ensure_future(_alive(client, pause))
     try:
-        await asyncio.wait((incoming, outgoing), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((incoming, outgoing, alive), return_when=asyncio.FIRST_COMPLETED)
         status = _end(outgoing, wanted)
     finally:
-        for task in (incoming, outgoing):
+        for task in (incoming, outgoing, alive):
             task.cancel()
-        await asyncio.gather(incoming, outgoing, return_exceptions=True)
+        await asyncio.gather(incoming, outgoing, alive, return_exceptions=True)
         await process.close()
     if status:
         await client.finish(status)
@@ -82,6 +90,13 @@ def _end(outgoing: asyncio.Future[int], wanted: Wanted) -> Obj | None:
     if error is None:
         return exit_status(outgoing.result() if wanted.code else 0)
     return _failure("InternalError", str(error), code=500) if isinstance(error, SampanError) else None
+
+
+async def _alive(client: Client, pause: float) -> None:
+    """Until the client has gone. Who waits for a process to take its input reads nothing, and would not notice."""
+    while True:
+        await asyncio.sleep(pause)
+        await client.ping()
 
 
 async def _incoming(client: Client, wanted: Wanted, process: Process) -> None:

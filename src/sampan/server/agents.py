@@ -17,6 +17,7 @@ from sampan.api import fields
 from sampan.api.meta import Obj
 from sampan.api.status import ApiError, FieldError, bad_request, internal, invalid, unavailable
 from sampan.base.http.client import HttpClient, StreamResponse
+from sampan.base.http.raw import RawConnection
 from sampan.base.http.types import Raw, Request, Response, Stream, Upgrade
 from sampan.server.negotiate import Query, flag, one
 
@@ -25,6 +26,7 @@ _STREAMS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty
 _LOG_FLAGS = ("follow", "previous", "timestamps")
 _LOG_VALUES = ("tailLines", "limitBytes", "sinceSeconds", "sinceTime")
 _SUMMARY_SECONDS = 5.0
+_LINGER = 2.0  # seconds for the agent to take what a client sent last
 _FORWARDED = ("upgrade", "connection", "x-stream-protocol-version", "origin")
 
 
@@ -192,7 +194,7 @@ async def _chunks(answer: StreamResponse) -> AsyncIterator[bytes]:
         answer.close()
 
 
-async def splice(near: Raw, far: Raw) -> None:
+async def splice(near: Raw, far: RawConnection) -> None:
     """Bytes both ways until the near side leaves or the far side ends; what that sent last is still delivered."""
     up, down = asyncio.create_task(_copy(near, far)), asyncio.create_task(_copy(far, near))
     try:
@@ -204,6 +206,8 @@ async def splice(near: Raw, far: Raw) -> None:
             task.cancel()
         near.close()
         far.close()
+        # A process that does not read its input must not keep the agent from seeing that the client has left.
+        asyncio.get_running_loop().call_later(_LINGER, far.abort)
         await asyncio.gather(up, down, return_exceptions=True)
 
 

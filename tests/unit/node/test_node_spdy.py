@@ -140,6 +140,35 @@ def test_a_client_that_leaves_ends_what_it_started() -> None:
     assert process.closed
 
 
+def test_a_client_that_left_is_missed_though_its_input_waits_for_the_process() -> None:
+    class Stuck(FakeProcess):
+        async def write(self, data: bytes) -> None:
+            await asyncio.sleep(60)
+
+    process = Stuck(echo=True)
+
+    async def begin() -> FakeProcess:
+        return process
+
+    async def main() -> None:
+        peer = Peer()
+        wanted = Wanted(stdin=True, stdout=False, stderr=False)
+        server = asyncio.create_task(serve(SpdyStreams(peer, V4, wanted), wanted, begin, pause=0.01))
+        peer.open(streamType="error")
+        peer.send(peer.open(streamType="stdin"), b"much")
+        await peer.until(lambda: len(peer.pongs) > 1)
+        assert not server.done()
+
+        async def gone(data: bytes) -> None:
+            raise ConnectionResetError
+
+        peer.write = gone  # type: ignore[method-assign]
+        await asyncio.wait_for(server, 5)
+
+    asyncio.run(main())
+    assert process.closed
+
+
 def test_unknown_and_second_streams_are_refused() -> None:
     async def test(peer: Peer) -> None:
         odd, error = peer.open(streamType="video"), peer.open(streamType="error")

@@ -79,6 +79,10 @@ class RawConnection(Inbox):
         """Send what is still waiting, then close."""
         self._transport.close()
 
+    def abort(self) -> None:
+        """Close now, whatever is still waiting."""
+        self._transport.abort()
+
     def pause(self) -> None:
         self._drained = asyncio.get_running_loop().create_future()
 

@@ -109,6 +109,10 @@ class WebSocket:
     async def send_text(self, text: str) -> None:
         await self._send(TextMessage(data=text))
 
+    async def ping(self) -> None:
+        """Ask for a sign of life. Raises ConnectionError when the session is over."""
+        await self._send(Ping())
+
     async def close(self, code: int = NORMAL) -> None:
         """Say goodbye and wait a moment for the answer, so that what was sent before is not cut off by a reset."""
         if self._connection.state is ConnectionState.OPEN:
@@ -124,7 +128,7 @@ class WebSocket:
                 pass  # it left without a word
         self._raw.close()
 
-    async def _send(self, event: Message[Any] | CloseConnection) -> None:
+    async def _send(self, event: Message[Any] | CloseConnection | Ping) -> None:
         try:
             data = self._connection.send(event)
         except LocalProtocolError as error:
