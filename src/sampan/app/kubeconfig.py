@@ -59,9 +59,9 @@ def write(cluster: Cluster) -> None:
 
 def user_config() -> Path:
     """The file kubectl of the person at the terminal reads: $KUBECONFIG's first, else ~/.kube/config."""
-    given = os.environ.get("KUBECONFIG", "").split(":")[0]
+    given = [name for name in os.environ.get("KUBECONFIG", "").split(":") if name]
     if given:
-        return Path(given)
+        return Path(given[0])
     return Path(_user().pw_dir) / ".kube" / "config"
 
 
@@ -70,7 +70,7 @@ def merge(cluster: Cluster, path: Path) -> None:
     ours, theirs = build(cluster), _load(path)
     for section in ("clusters", "users", "contexts"):
         entry = ours[section][0]
-        kept = [e for e in theirs.get(section) or [] if e.get("name") != entry["name"]]
+        kept = [e for e in _entries(theirs, section) if e.get("name") != entry["name"]]
         theirs[section] = [*kept, entry]
     theirs["current-context"] = ours["current-context"]
     if not path.parent.exists():
@@ -79,14 +79,18 @@ def merge(cluster: Cluster, path: Path) -> None:
     _save(path, {"apiVersion": "v1", "kind": "Config"} | theirs)
 
 
-def unmerge(cluster: str, path: Path) -> None:
-    """Take the cluster's context out of `path` again. Silent when it is not there."""
-    name = context_name(cluster)
+def unmerge(cluster: Cluster, path: Path) -> None:
+    """Take the cluster's context out of `path` again. Silent when it is not there.
+
+    A cluster of the same name in another state directory has another certificate: its context stays.
+    """
+    ours = build(cluster)["clusters"][0]
+    name = ours["name"]
     theirs = _load(path) if path.exists() else {}
-    if not any(e.get("name") == name for e in theirs.get("contexts") or []):
+    if ours["cluster"] not in [e.get("cluster") for e in _entries(theirs, "clusters") if e.get("name") == name]:
         return
     for section in ("clusters", "users", "contexts"):
-        theirs[section] = [e for e in theirs.get(section) or [] if e.get("name") != name]
+        theirs[section] = [e for e in _entries(theirs, section) if e.get("name") != name]
     if theirs.get("current-context") == name:
         theirs["current-context"] = ""
     _save(path, theirs)
@@ -102,9 +106,26 @@ def _load(path: Path) -> Config:
     return found or {}
 
 
+def _entries(config: Config, section: str) -> list[Config]:
+    """Raises UserError for a file that only looks like a kubeconfig."""
+    found = config.get(section) or []
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise UserError(f"the kubeconfig has no list of {section}", "sampan up --no-kubeconfig-merge")
+    return found
+
+
 def _save(path: Path, config: Config) -> None:
-    fs.write_atomic(path, _dump(config), 0o600)
-    _give_to_user(path)
+    """Write through a symbolic link, not over it; the file stays its owner's. Raises UserError."""
+    path = path.resolve()
+    try:
+        before = path.stat() if path.exists() else None
+        fs.write_atomic(path, _dump(config), 0o600)
+        if before is not None:
+            os.chown(path, before.st_uid, before.st_gid)
+        else:
+            _give_to_user(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}", "sampan up --no-kubeconfig-merge") from None
 
 
 def _dump(config: Config) -> bytes:

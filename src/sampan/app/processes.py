@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 PR_SET_PDEATHSIG = 1
 NOTIFY = "SAMPAN_NOTIFY_FD"
@@ -40,19 +41,25 @@ class Child:
     restart_at: float = field(default=0.0)
 
     def start(self) -> None:
+        """Raises OSError when the machine has no room for one more process."""
         read, write = os.pipe()
         environment = os.environ | {NOTIFY: str(write), SOCKETS: ",".join(map(str, self.sockets))}
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "sampan", *self.verb],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                pass_fds=(write, *self.sockets),
-                preexec_fn=_die_with_parent,
-            )
-        os.close(write)
+        try:
+            with _log_file(self.log) as log:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "sampan", *self.verb],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                    pass_fds=(write, *self.sockets),
+                    preexec_fn=_die_with_parent,
+                )
+        except OSError:
+            os.close(read)
+            raise
+        finally:
+            os.close(write)
         os.set_blocking(read, False)
         if self.ready_fd >= 0:
             os.close(self.ready_fd)
@@ -100,6 +107,14 @@ class Child:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         except OSError:
             return ""
+
+
+def _log_file(path: Path) -> IO[bytes]:
+    """A disk that has become read-only must not keep a process from starting again."""
+    try:
+        return path.open("ab")
+    except OSError:
+        return open(os.devnull, "ab")
 
 
 def notify_ready() -> None:

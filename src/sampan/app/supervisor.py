@@ -26,6 +26,9 @@ from sampan.node import network
 
 IP_FREEBIND = 15
 LOCK = "supervisor.lock"
+# How often, and how many seconds apart, a lock is tried that somebody may only be looking at.
+_TRIES, _TRY_SECONDS = 10, 0.02
+_PAUSE = 5.0  # seconds until the next try when the machine has no room for a process
 
 Report = Callable[[str], object]
 
@@ -38,8 +41,8 @@ def main(name: str, root: Path, report_fd: int) -> int:
     report = os.fdopen(report_fd, "w", buffering=1)
     try:
         Supervisor(load_or_fail(name, root), report.write).run()
-    except SampanError as error:
-        hint = error.hint if isinstance(error, UserError) else ""
+    except (SampanError, OSError) as error:
+        hint = error.hint if isinstance(error, UserError) else "sampan doctor"
         _log.error("%s", error)
         _tell(report.write, error=str(error), hint=hint)
         return 1
@@ -50,12 +53,24 @@ def running(cluster: Cluster) -> int:
     """The pid of the cluster's supervisor, 0 when none runs."""
     try:
         with (cluster.run / LOCK).open() as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(lock.read() or 0)
+            # Shared: several may ask at a time, and none may be taken for the supervisor.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(cluster.run / LOCK)
     except FileNotFoundError:
         pass
+    return 0
+
+
+def _holder(path: Path) -> int:
+    """The pid in the lock, which is written a moment after it was taken; 0 when `down` has it."""
+    for _ in range(_TRIES):
+        try:
+            if text := path.read_text().strip():
+                return int(text)
+        except (OSError, ValueError):
+            pass
+        time.sleep(_TRY_SECONDS)
     return 0
 
 
@@ -125,7 +140,12 @@ class Supervisor:
                     self._report, error=f"{child.name} does not start:\n{child.last_words()}", hint=f"less {child.log}"
                 )
         if child.process is None and child.restart_at <= time.monotonic():
-            child.start()
+            try:
+                child.start()
+            except OSError as error:
+                _log.error("%s does not start: %s", child.name, error)
+                child.restart_at = time.monotonic() + _PAUSE
+                return
             self._selector.register(child.ready_fd, selectors.EVENT_READ, child)
 
     def _patience(self) -> float | None:
@@ -149,16 +169,37 @@ def _tell(report: Report, **fields: object) -> None:
 
 
 def _take_lock(cluster: Cluster) -> IO[str]:
-    cluster.run.mkdir(parents=True, exist_ok=True)
-    lock = (cluster.run / LOCK).open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(f'cluster "{cluster.name}" is up already', f"sampan status --cluster {cluster.name}") from None
-    lock.truncate(0)
+    lock = claim(cluster)
+    if lock is None:
+        text = f'cluster "{cluster.name}" is up already, or is being taken down'
+        raise UserError(text, f"sampan status --cluster {cluster.name}")
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
+
+
+def claim(cluster: Cluster) -> IO[str] | None:
+    """Take the cluster's lock, which is empty then; None when another process has it."""
+    for _ in range(_TRIES):
+        cluster.run.mkdir(parents=True, exist_ok=True)
+        lock = (cluster.run / LOCK).open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_still(cluster.run / LOCK, lock):  # not one that a `down` has just removed
+                lock.truncate(0)
+                return lock
+        except BlockingIOError:
+            pass
+        lock.close()
+        time.sleep(_TRY_SECONDS)
+    return None
+
+
+def _is_still(path: Path, file: IO[str]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _wake_on_signals(handler: Callable[[int, FrameType | None], None]) -> int:

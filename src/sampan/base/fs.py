@@ -14,6 +14,9 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
         os.fchmod(fd, mode)
         _write_all(fd, data)
         os.fsync(fd)
+    except BaseException:  # a full disk is no place to leave half a file
+        temporary.unlink(missing_ok=True)
+        raise
     finally:
         os.close(fd)
     os.replace(temporary, path)

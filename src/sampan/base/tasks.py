@@ -43,8 +43,11 @@ class Tasks:
                 self._on_failure(task.get_name(), error)
 
     async def stop(self) -> None:
-        """Cancel every task and wait until all have ended."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel every task, also those that others start on their way out, and wait until all have ended.
+
+        A task of ours that calls this goes on.
+        """
+        while tasks := self._tasks - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from sampan.app import kubeconfig
 from sampan.app.config import load_or_fail, state_root
 from sampan.app.destroy import delete, take_down
+from sampan.base.errors import UserError
 from sampan.cli.options import DEFAULT_CLUSTER, ClusterName, StateDir
 
 
@@ -20,7 +22,10 @@ def down(
     """Take a cluster down: processes, networks, rules, mounts. `sampan up` brings its objects back."""
     found = load_or_fail(cluster, state_root(state))
     take_down(found)
-    kubeconfig.unmerge(found.name, kubeconfig.user_config())
+    try:
+        kubeconfig.unmerge(found, kubeconfig.user_config())
+    except (UserError, OSError) as error:
+        print(f"the context {kubeconfig.context_name(cluster)} stays in your kubeconfig: {error}", file=sys.stderr)
     if delete_state:
         delete(found)
         print(f"cluster {cluster} is down and deleted")

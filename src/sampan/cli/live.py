@@ -37,7 +37,7 @@ def leave(cluster: Cluster) -> None:
     """What Ctrl-C does."""
     print(f"\ntaking cluster {cluster.name} down …", flush=True)
     take_down(cluster)
-    kubeconfig.unmerge(cluster.name, kubeconfig.user_config())
+    kubeconfig.unmerge(cluster, kubeconfig.user_config())
 
 
 async def _follow(cluster: Cluster) -> bool:

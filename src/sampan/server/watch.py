@@ -30,6 +30,7 @@ Selected = Callable[[Obj], bool]
 
 INITIAL_END = "k8s.io/initial-events-end"
 _FRESH = "NotOlderThan"
+_PART = 500
 _BOOKMARK_SECONDS = 60.0
 # A client that names no timeout is sent away after this long, give or take, to come back (as kube-apiserver does).
 _DEFAULT_TIMEOUT = 1800.0
@@ -98,7 +99,7 @@ class Watches:
                 after = self._store.revision
                 if binding.converts:
                     await binding.ready(self._store.list(prefix))
-                if batch := self._existing(binding, prefix, selected, after, asked):
+                for batch in self._existing(binding, prefix, selected, after, asked):
                     yield batch
             while True:
                 source = self._store.watch(prefix, after)
@@ -134,12 +135,18 @@ class Watches:
         finally:
             self.open[resource] -= 1
 
-    def _existing(self, binding: Binding, prefix: str, selected: Selected | None, revision: int, asked: Asked) -> Batch:
-        every = [binding.held(record) for record in self._store.list(prefix)]
-        batch = [("ADDED", held) for held in every if selected is None or selected(held.obj)]
-        if asked.send_initial and asked.bookmarks:
-            batch.append(_bookmark(binding, revision, {INITIAL_END: "true"}))
-        return batch
+    def _existing(
+        self, binding: Binding, prefix: str, selected: Selected | None, revision: int, asked: Asked
+    ) -> Iterator[Batch]:
+        """In parts: a client that reads slowly is waited for with a part in hand, not with all there is."""
+        records = self._store.list(prefix)
+        for low in range(0, len(records) or 1, _PART):
+            every = [binding.held(record) for record in records[low : low + _PART]]
+            batch = [("ADDED", held) for held in every if selected is None or selected(held.obj)]
+            if asked.send_initial and asked.bookmarks and low + _PART >= len(records):
+                batch.append(_bookmark(binding, revision, {INITIAL_END: "true"}))
+            if batch:
+                yield batch
 
 
 def _translate(binding: Binding, events: list[Event], selected: Selected | None) -> Batch:
