@@ -33,7 +33,7 @@ def has_type(value: Any, wanted: str) -> bool:
         return True
     if wanted == "number":
         return found == "integer"
-    return wanted == "integer" and found == "number" and value == int(value)
+    return wanted == "integer" and found == "number" and value.is_integer()
 
 
 def shown(value: Any) -> Any:
