@@ -304,6 +304,14 @@ def test_cron_job_faults(spec, expected):
     assert faults(cronjob.RESOURCE, a_cron_job(**spec)) == [expected]
 
 
+def test_warnings_name_the_place():
+    made = a_cron_job(
+        job={"template": template(restartPolicy="Never", nodeSelector={"beta.kubernetes.io/os": "linux"})}
+    )
+    (text,) = cronjob.RESOURCE.strategy.warnings(made)
+    assert text.startswith("spec.jobTemplate.spec.template.spec.nodeSelector[beta.kubernetes.io/os]: deprecated")
+
+
 def test_the_names_of_jobs_have_room():
     made = a_cron_job()
     made["metadata"]["name"] = "x" * 53

@@ -104,7 +104,7 @@ def _job_template(spec: Obj) -> list[FieldError]:
 
 
 def _warnings(cron_job: Obj) -> list[str]:
-    return template_warnings(cron_job["spec"]["jobTemplate"])
+    return template_warnings(cron_job["spec"]["jobTemplate"], "spec.jobTemplate.spec")
 
 
 def _row(cron_job: Obj, now: datetime) -> list[Any]:

@@ -47,9 +47,9 @@ def pod_warnings(pod: Obj) -> list[str]:
     return ([advice] if faults else []) + list(_warnings(pod, ""))
 
 
-def template_warnings(workload: Obj) -> list[str]:
-    """For the spec.template of a workload."""
-    return list(_warnings(workload["spec"].get("template") or {}, "spec.template."))
+def template_warnings(workload: Obj, path: str = "spec") -> list[str]:
+    """For the spec.template of a workload whose spec stands at `path`."""
+    return list(_warnings(workload["spec"].get("template") or {}, f"{path}.template."))
 
 
 def _warnings(pod: Obj, at: str) -> Iterator[str]:
