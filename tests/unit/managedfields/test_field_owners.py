@@ -158,11 +158,29 @@ def test_lists_merge_by_their_keys_and_keep_a_sensible_order() -> None:
     done = entries.apply(
         SERVICE, made, live, service(("tls", 443, "TCP"), ("dns-tcp", 53, "TCP")), Writer("k", "v1"), "t2", False
     )
-    assert [p["name"] for p in done.obj["spec"]["ports"]] == ["tls", "dns", "dns-tcp", "web"]
+    assert [p["name"] for p in done.obj["spec"]["ports"]] == ["dns", "tls", "dns-tcp", "web"]
     gone = entries.apply(
         SERVICE, done.entries, done.obj, service(("dns-tcp", 53, "TCP")), Writer("k", "v1"), "t3", False
     )
     assert [p["name"] for p in gone.obj["spec"]["ports"]] == ["dns", "dns-tcp", "web"]
+
+
+@pytest.mark.parametrize(
+    ("live", "config", "merged"),
+    [
+        ("a", "b", "ab"),
+        ("abc", "ca", "bca"),
+        ("ab", "xay", "xaby"),
+        ("abc", "c", "abc"),
+        ("", "ab", "ab"),
+        ("ab", "ba", "ba"),
+    ],
+)
+def test_the_order_of_merged_sets(live: str, config: str, merged: str) -> None:
+    before = {"metadata": {"finalizers": list(live)}}
+    wanted = {"metadata": {"name": "p", "finalizers": list(config)}}
+    done = entries.apply(POD, [], before, wanted, Writer("k", "v1"), "t", False)
+    assert "".join(done.obj["metadata"]["finalizers"]) == merged
 
 
 def test_a_key_that_the_api_defaults_may_be_left_out() -> None:

@@ -248,18 +248,23 @@ class Keyed:
         return _by_key(self._element, self._index(old), self._index(new))
 
     def merge(self, old: Any, new: Any) -> Any:
-        """Items of `new` in its order; those only `old` has stay before the shared item they stood before."""
+        """Shared items in the order of `new`; those only `old` has stay before what they stood before."""
         if old.__class__ is not list or new.__class__ is not list:
             return new
         before, wanted = self._index(old), self._index(new)
         left = deque((self._path(item), item) for item in old)
+        shared = deque(path for path in wanted if path in before)
         result: list[Any] = []
         for path, item in wanted.items():
-            if path in before and any(path == other for other, _ in left):
-                while (first := left.popleft())[0] != path:
-                    if first[0] not in wanted:
-                        result.append(first[1])
-            result.append(self._element.merge(before[path], item) if path in before else item)
+            while left and left[0][0] != (shared[0] if shared else None):
+                other, kept = left.popleft()
+                if other not in wanted:
+                    result.append(kept)
+            if path in before:
+                shared.popleft()
+                result.append(self._element.merge(before[path], item))
+            else:
+                result.append(item)
         return result + [item for path, item in left if path not in wanted]
 
     def remove(self, value: Any, gone: Fields) -> Any:
