@@ -22,7 +22,7 @@ from sampan.server.types import User
 MASTERS, NODES = "system:masters", "system:nodes"
 ROLES, CLUSTER_ROLES = f"roles.{GROUP}", f"clusterroles.{GROUP}"
 BINDINGS, CLUSTER_BINDINGS = f"rolebindings.{GROUP}", f"clusterrolebindings.{GROUP}"
-_KEPT = 20_000  # answers; then all are forgotten
+_KEPT = 8_192  # answers; then all are forgotten
 
 _NODE_RULES = tuple(map(Rule, default_roles.rules(default_roles.NODE)))
 

@@ -57,6 +57,8 @@ class Registry(Reader):
         self.clock = clock
         self._chain = chain(clock)
         self.hooks: Hooks | None = None
+        # May (user, verb, resource, subresource, namespace, name)? Raises ApiError 403.
+        self.check: Callable[[User, str, Resource, str, str, str], None] = lambda *asked: None
         # Resource → a check of its creates and updates that needs to know who asks.
         self.guards: Mapping[str, Callable[[Attributes], None]] = {}
         self._services = services
@@ -183,6 +185,7 @@ class Registry(Reader):
         while True:
             if subresource or self.store.get(binding.key(namespace, name)) is not None:
                 return await self.modify(resource, name, namespace, change, options, subresource), False
+            self.check(options.user, "create", binding.resource, "", namespace, name)
             new = owners.applied(binding, None, copy(config), options, subresource, now)
             try:
                 return await self.create(resource, new, namespace, options), True

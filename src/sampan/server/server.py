@@ -83,6 +83,7 @@ class Server:
         self._services = Services(config.service_cidr, config.node_ports, chance)
         self.registry = Registry(scheme, store, clock, self._services, chance)
         self._authorizer = Authorizer(self.registry)
+        self.registry.check = self._authorizer.check_resource
         self.registry.guards = escalation.guards(self._authorizer) | {
             certificatesigningrequest.RESOURCE.id: certificates.guard(self._authorizer, clock)
         }

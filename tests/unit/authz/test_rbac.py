@@ -188,3 +188,20 @@ def test_the_default_roles_come_back_with_what_they_lack():
         assert rbac.missing(edit, admin)
 
     world(work)
+
+
+def test_an_apply_that_creates_needs_leave_to_create():
+    async def work(registry, authorizer):
+        registry.check = authorizer.check_resource
+        patcher = {"metadata": {"name": "p", "namespace": "default"}, "rules": [rule(["patch"], [""], ["configmaps"])]}
+        await registry.create(ROLES, patcher)
+        await registry.create(BINDINGS, binding(("Role", "p"), DEVS))
+        given = {"metadata": {"name": "m"}, "data": {"a": "1"}}
+        with pytest.raises(ApiError, match='User "bob" cannot create resource "configmaps"'):
+            await registry.apply("configmaps", "m", "default", given, Options(user=BOB, manager="x"))
+        await registry.create("configmaps", {"metadata": {"name": "m", "namespace": "default"}})
+        held, created = await registry.apply("configmaps", "m", "default", given, Options(user=BOB, manager="x"))
+        assert not created
+        assert held.obj["data"] == {"a": "1"}
+
+    world(work)
