@@ -59,6 +59,11 @@ class Node:
     def defaults(self) -> list[tuple[str, Any]]:
         return [(name, inner["default"]) for name, inner in self.names.items() if inner.get("default") is not None]
 
+    @cached_property
+    def logic(self) -> bool:
+        """Is there an allOf, anyOf, oneOf or not?"""
+        return any(self.schema.get(word) is not None for word in ("allOf", "anyOf", "oneOf", "not"))
+
     def child(self, name: str) -> Node | None:
         """The schema of a field, None when nothing is said about it."""
         try:

@@ -79,16 +79,25 @@ def source(rule: Schema, expression: str) -> tuple[str, tuple[str, ...]]:
     return expression, _VARIABLES
 
 
+def _of(node: Node) -> list[tuple[Schema, bool]]:
+    """The rules of this very node, and whether each compares with the old value."""
+    known: list[tuple[Schema, bool]] | None = node.__dict__.get("rules")
+    if known is None:
+        found = node.schema.get("x-kubernetes-validations") or ()
+        known = node.__dict__["rules"] = [(rule, transition(rule)) for rule in found]
+    return known
+
+
 def check(node: Node, value: Any, old: Any, has_old: bool, path: str) -> Iterator[FieldError]:
     """The faults that the rules of this very node find."""
-    found = node.schema.get("x-kubernetes-validations")
+    found = _of(node)
     if not found:
         return
+    same = has_old and value == old
     bindings: dict[str, Any] | None = None
-    for rule in found:
+    for rule, moves in found:
         optional = bool(rule.get("optionalOldSelf"))
-        moves = transition(rule)
-        if (moves and not has_old and not optional) or (not moves and has_old and value == old):
+        if (moves and not has_old and not optional) or (not moves and same):
             continue
         if bindings is None:
             bindings = {"self": plain(node, value), "oldSelf": plain(node, old) if has_old else None}

@@ -58,7 +58,8 @@ def _values(node: Node, value: Any, old: Any, path: str, root: bool = False) -> 
         yield checks.wrong_type(path, value, wanted)
         return
     yield from checks.of_any(schema, value, path)
-    yield from _logic(schema, value, path)
+    if node.logic:
+        yield from _logic(schema, value, path)
     if isinstance(value, dict):
         yield from checks.of_object(schema, value, path)
         for name, inner in value.items():
