@@ -10,6 +10,7 @@ from sampan.app import kubeconfig
 from sampan.app.config import DOMAIN, Cluster, Wanted, decide
 from sampan.base.clock import SystemClock
 from sampan.base.errors import UserError
+from sampan.base.fs import exclusive
 from sampan.ca.authority import Authority, Leaf
 
 
@@ -20,13 +21,16 @@ def prepare(name: str, root: Path, nodes: int | None, history: Wanted = (None, N
             "sampan needs root: it makes network namespaces, mounts and packet rules",
             f"sudo sampan up --cluster {name}",
         )
-    cluster = decide(name, root, nodes, history)
     try:
-        cluster.save()
-        _certificates(cluster)
-        kubeconfig.write(cluster)
-        cluster.logs.mkdir(exist_ok=True)
-        (root / "images").mkdir(exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
+        with exclusive(root):  # two new clusters at once would choose the same networks
+            cluster = decide(name, root, nodes, history)
+            cluster.save()
+        with exclusive(cluster.directory):
+            _certificates(cluster)
+            kubeconfig.write(cluster)
+            cluster.logs.mkdir(exist_ok=True)
+            (root / "images").mkdir(exist_ok=True)
     except OSError as error:
         raise UserError(f"the state directory cannot be written: {error}", "sampan up --state DIR") from None
     return cluster

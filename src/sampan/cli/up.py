@@ -17,6 +17,7 @@ from sampan.app.config import Cluster, state_root
 from sampan.app.prepare import prepare
 from sampan.app.supervisor import running
 from sampan.base.errors import SampanError, UserError
+from sampan.base.fs import exclusive
 from sampan.cli.moments import retention
 from sampan.cli.options import DEFAULT_CLUSTER, ClusterName, StateDir
 from sampan.store.recovery import restorations
@@ -37,24 +38,21 @@ def up(
     """Bring a cluster up: API server, nodes, networks, DNS. Pods it had before start again."""
     began = time.monotonic()
     made = prepare(cluster, state_root(state), nodes, retention(history))
-    if pid := running(made):
-        print(f"cluster {made.name} is up already (supervisor {pid})")
-        return _stay(made, detach=detach, merge=not no_merge)
-    fresh = not made.run.exists()
+    ours = False
     try:
-        _start(made)
-        print(f"cluster {made.name} is ready after {time.monotonic() - began:.2f} s")
+        with exclusive(made.directory):  # a second `up` waits for the first, then finds the cluster up
+            if pid := running(made):
+                print(f"cluster {made.name} is up already (supervisor {pid})")
+            else:
+                ours = True
+                _start_or_undo(made)
+                print(f"cluster {made.name} is ready after {time.monotonic() - began:.2f} s")
         return _stay(made, detach=detach, merge=not no_merge)
-    except SampanError:
-        if fresh:  # nothing of it ran before: what was begun is taken back
-            from sampan.app.destroy import take_down
-
-            take_down(made)
-        raise
     except KeyboardInterrupt:
-        from sampan.cli.live import leave
+        if ours:
+            from sampan.cli.live import leave
 
-        leave(made)
+            leave(made)
         raise
 
 
@@ -69,6 +67,18 @@ def _stay(cluster: Cluster, *, detach: bool, merge: bool) -> int:
     from sampan.cli.live import stay
 
     return stay(cluster)
+
+
+def _start_or_undo(cluster: Cluster) -> None:
+    fresh = not cluster.run.exists()
+    try:
+        _start(cluster)
+    except SampanError:
+        if fresh:  # nothing of it ran before: what was begun is taken back
+            from sampan.app.destroy import take_down
+
+            take_down(cluster)
+        raise
 
 
 def _start(cluster: Cluster) -> None:

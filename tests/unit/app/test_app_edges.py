@@ -19,7 +19,7 @@ from sampan.app.config import Cluster, load
 from sampan.app.destroy import _clear
 from sampan.app.supervisor import LOCK, claim, running
 from sampan.base.errors import UserError
-from sampan.base.fs import write_atomic
+from sampan.base.fs import exclusive, write_atomic
 from sampan.base.tasks import Tasks
 from sampan.ca.authority import Authority, Leaf
 from sampan.node.network import NetworkPlan
@@ -281,3 +281,23 @@ def test_a_plan_is_kept_as_it_was(tmp_path: Path) -> None:
     found = load("spt", tmp_path)
     assert found is not None
     assert found.history == (60.0, 1 << 20)
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    def taken() -> bool:
+        fd = os.open(tmp_path, os.O_RDONLY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    with exclusive(tmp_path):
+        assert taken()
+    with pytest.raises(KeyError), exclusive(tmp_path):
+        raise KeyError
+    assert not taken()
+    with pytest.raises(FileNotFoundError), exclusive(tmp_path / "nowhere"):
+        pass
