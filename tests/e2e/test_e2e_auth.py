@@ -132,12 +132,12 @@ metadata: {name: old, annotations: {kubernetes.io/service-account.name: app}}
 
 
 class Hook:
-    """An admission webhook on 127.0.0.1: `answer(request) -> response`."""
+    """An admission webhook of this machine: `answer(request) -> response`. `port` is where it listens."""
 
-    def __init__(self, folder, answer):
+    def __init__(self, folder, answer, *names):
         now = datetime.datetime.now(datetime.UTC)
         authority = Authority.open(folder, "hooks", now)
-        authority.ensure(Leaf("hook", "hook", hosts=("127.0.0.1",), server=True), now)
+        authority.ensure(Leaf("hook", "hook", hosts=("127.0.0.1", *names), server=True), now)
         self.bundle = base64.b64encode((folder / "ca.crt").read_bytes()).decode()
         self.seen = seen = []
 
@@ -155,12 +155,13 @@ class Hook:
             def log_message(self, *_):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "hook.crt", folder / "hook.key")
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.url = f"https://127.0.0.1:{self._server.server_port}/admit"
+        self.port = self._server.server_port
+        self.url = f"https://127.0.0.1:{self.port}/admit"
 
     def close(self):
         self._server.shutdown()
@@ -187,8 +188,8 @@ def configuration(kind, hook, namespace, **more):
 def hooks(tmp_path):
     made = []
 
-    def make(answer):
-        hook = Hook(tmp_path, answer)
+    def make(answer, *names):
+        hook = Hook(tmp_path, answer, *names)
         made.append(hook)
         return hook
 
@@ -222,6 +223,34 @@ def test_a_validating_webhook(cluster, hooks):
         assert 'Internal error occurred: failed calling webhook "check.example.com": failed to call webhook' in away.err
         cluster.apply(configuration(kind, hook, cluster.namespace, failurePolicy="Ignore"))
         assert cluster.kubectl("create", "configmap", "c").code == 0
+    finally:
+        cluster.kubectl("delete", kind, f"hook-{cluster.namespace}")
+
+
+def test_a_webhook_behind_a_service(cluster, hooks):
+    hook = hooks(lambda request: {"allowed": False}, f"hook.{cluster.namespace}.svc")
+    machine = cluster.jsonpath("{.subsets[0].addresses[0].ip}", "endpoints", "kubernetes", "--namespace=default")
+    cluster.apply(f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: hook}}
+spec: {{ports: [{{port: 443, targetPort: {hook.port}}}]}}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {{name: hook}}
+subsets: [{{addresses: [{{ip: {machine}}}], ports: [{{port: {hook.port}}}]}}]
+""")
+    kind = "ValidatingWebhookConfiguration"
+    service = {"service": {"name": "hook", "namespace": cluster.namespace, "path": "/admit"}, "caBundle": hook.bundle}
+    cluster.apply(configuration(kind, hook, cluster.namespace, clientConfig=service))
+
+    def denied():
+        refused = cluster.kubectl("create", "configmap", "c", "--dry-run=server", check=False)
+        return 'admission webhook "check.example.com" denied the request without explanation' in refused.err
+
+    try:
+        until(denied, "an answer through the Service", timeout=10)
     finally:
         cluster.kubectl("delete", kind, f"hook-{cluster.namespace}")
 

@@ -52,6 +52,7 @@ class Hooks:
         self._sources = [reader.binding(resource.id) for resource in _SOURCES]
         self._seen = -1
         self._plans: dict[tuple[str, str, str], Plan] = {}
+        reader.scheme.changed.append(self._plans.clear)
 
     def plan(self, resource: Resource, subresource: str, operation: str) -> Plan | None:
         """None when nothing cares, as almost always."""
@@ -59,7 +60,7 @@ class Hooks:
         if writes != self._seen:
             self._seen = writes
             self._plans.clear()
-        key = (resource.id, subresource, operation)
+        key = (resource.ref, subresource, operation)
         found = self._plans.get(key)
         if found is None:
             found = self._plans[key] = self._plan(resource, subresource, operation)

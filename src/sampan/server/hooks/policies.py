@@ -126,10 +126,10 @@ class Policies:
         namespace = (reference.get("namespace") or request.namespace) if resource.namespaced else ""
         found: list[Obj | None] = []
         if name := reference.get("name"):
-            obj = self._reader.lookup(resource.id, name, namespace)
+            obj = self._reader.lookup(resource.ref, name, namespace)
             found += [obj] if obj else []
         else:
-            selector, binding = from_object(reference.get("selector")), self._reader.binding(resource.id)
+            selector, binding = from_object(reference.get("selector")), self._reader.binding(resource.ref)
             every = (binding.held(record).obj for record in self._reader.store.list(binding.under(namespace)))
             found += (obj for obj in every if selector.matches(obj["metadata"].get("labels") or {}))
         if not found and reference.get("parameterNotFoundAction") == "Deny":
