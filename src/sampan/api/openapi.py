@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sampan
-from sampan.api import definitions
+from sampan.api import definitions, enums
 from sampan.api.crd import openapi as custom
 from sampan.api.definitions import Definition
 from sampan.api.meta import Obj
@@ -76,7 +76,7 @@ def index(scheme: Scheme) -> Obj:
     paths = {}
     for path in dict.fromkeys(map(root, _documented(scheme))):
         named = [(r.definition, r.fingerprint) for r in scheme.resources if root(r) == path]
-        text = repr((definitions.VERSION, sampan.__version__, path, named))
+        text = repr((definitions.VERSION, enums.TABLE, sampan.__version__, path, named))
         digest = hashlib.sha256(text.encode()).hexdigest().upper()
         paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
     return {"paths": paths}
@@ -160,7 +160,12 @@ def _convert_named(name: str, version: int) -> Obj:
     schema = definitions.load()[name]
     if name in _EITHER:
         return dict(_EITHER[name][version - 2])
-    return _convert(schema, version)
+    converted = _convert(schema, version)
+    if version == 3:
+        for field, inner in converted.get("properties", {}).items():
+            if values := enums.VALUES.get((name, field)):
+                inner["enum"] = values
+    return converted
 
 
 def _convert(schema: Definition, version: int) -> Obj:

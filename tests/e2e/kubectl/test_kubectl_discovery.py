@@ -115,7 +115,7 @@ def test_explain_prints_descriptions_and_fields(cluster):
     leaf = cluster.kubectl("explain", "pod.spec.containers.ports.hostPort")
     assert "FIELD: hostPort <integer>" in leaf
     named = cluster.kubectl("explain", "deploy.spec.strategy.type")
-    assert "FIELD: type <string>" in named
+    assert "FIELD: type <string>\nENUM:\n    Recreate\n    RollingUpdate" in named
     assert "-required-" in cluster.kubectl("explain", "pod.spec.containers")
     recursive = cluster.kubectl("explain", "po", "--recursive")
     assert "\n    containers\t<[]Container> -required-\n      args\t<[]string>\n" in recursive
