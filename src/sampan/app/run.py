@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import resource
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from typing import Protocol
 from sampan.app.config import load_or_fail
 from sampan.base import log
 from sampan.base.errors import SampanError
+
+DESCRIPTORS = 65536
 
 
 class Process(Protocol):
@@ -58,6 +61,7 @@ def _serve(given: argparse.Namespace) -> int:
     else:
         from sampan.app.server import ServerProcess
 
+        _take_all_descriptors()  # a connection each, and watchers are many
         process = ServerProcess(cluster, sockets)
 
     import uvloop
@@ -75,6 +79,11 @@ def _relax_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def _take_all_descriptors() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, DESCRIPTORS)), hard))
 
 
 async def _until_told(process: Process, ready: Callable[[], None]) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network
 
+from sampan.api import meta
 from sampan.api.kinds import SCHEME
+from sampan.api.meta import Obj
 from sampan.api.scheme import Scheme
 from sampan.app.config import NODE_PORTS, Cluster
 from sampan.base.clock import SystemClock
@@ -19,6 +21,7 @@ from sampan.server.server import Server, ServerConfig
 from sampan.server.types import Deletion, User
 from sampan.server.watch import Asked
 from sampan.serviceproxy.hostports import HostPorts
+from sampan.store.recovery import restorations
 from sampan.store.sqlite import Keep, SqliteStore
 
 
@@ -37,6 +40,7 @@ class ServerProcess:
 
     async def start(self) -> None:
         cluster = self._cluster
+        known = restorations(cluster.store)
         self._store = await SqliteStore.open(cluster.store, clock=self._clock, keep=Keep(*cluster.history))
         scheme = SCHEME.live()
         self._server = Server(self._config(), scheme, self._store, self._clock)
@@ -46,6 +50,8 @@ class ServerProcess:
         rows = (*table(scheme, root_ca, cluster.directory / "volumes"), accounts, csr_signing.controller(self._sign))
         self._controllers = ControllerManager(rows, client, self._clock, trims=TRIMS)
         await self._server.start()
+        for report in set(restorations(cluster.store)) - set(known):
+            await client.create("events", _restored(report.read_text().strip(), meta.timestamp(self._clock.now())))
         self._controllers.start()
         self._follow(scheme)
         scheme.changed.append(lambda: self._follow(scheme))
@@ -89,3 +95,18 @@ class ServerProcess:
             account_key=cluster.pki / "sa.key",
             tokens={cluster.token: User("kubernetes-admin", ("system:masters",))},
         )
+
+
+def _restored(report: str, now: str) -> Obj:
+    """The Event that tells `kubectl get events` of a restored store."""
+    return {
+        "metadata": {"namespace": "default", "generateName": "store-restored."},
+        "involvedObject": {"apiVersion": "v1", "kind": "Namespace", "name": "default"},
+        "type": "Warning",
+        "reason": "StoreRestored",
+        "message": report[:1024],
+        "source": {"component": "sampan-server"},
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }

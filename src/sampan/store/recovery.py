@@ -185,7 +185,7 @@ def _report(path: Path, damage: Damaged, aside: Path, source: Path, revision: in
     taken = datetime.fromtimestamp(source.stat().st_mtime).astimezone()
     kept = f"The damaged file is kept as {aside}." if aside.exists() else ""
     return (
-        f"{damage.message}. At {now:%Y-%m-%d %H:%M:%S} it was restored from the backup of "
+        f"{damage.message}. At {now.astimezone():%Y-%m-%d %H:%M:%S} it was restored from the backup of "
         f"{taken:%Y-%m-%d %H:%M:%S} (revision {int(source.stem)}). {lost} {kept} "
         f"Watches begin anew; new writes count from revision {revision + _JUMP + 1}."
     ).replace("  ", " ")
