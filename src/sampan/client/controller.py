@@ -135,6 +135,7 @@ class ControllerManager:
                 queue.done(key)
                 stats.reconciles += 1
                 stats.seconds += self._clock.monotonic() - begun
+            await asyncio.sleep(0)  # a key that is due again at once must not keep everybody else waiting
 
 
 def _report(name: str, key: str, error: Exception, delay: float) -> None:

@@ -50,6 +50,7 @@ class Operations:
         self._tools = worker.tools
         self._task: asyncio.Task[None] | None = None
         self._cancellable = True
+        self.outdated = False  # did something a start may wait for change since the present operation began?
         self._verbs = {
             "prepare": self._prepare,
             "sandbox": self._sandbox,
@@ -60,6 +61,7 @@ class Operations:
     def start(self, command: Command) -> None:
         name = f"pod {meta.key(self._worker.pod)} {command.verb} {command.name}"
         self._cancellable = True
+        self.outdated = False
         self._task = self._tools.tasks.start(name, self._run(command))
 
     def cancel(self) -> None:
@@ -92,7 +94,8 @@ class Operations:
         if failure.reason == "CreateContainerConfigError":
             delay = CONFIG_RETRY
         version = self._tools.images.version() if failure.images else None
-        worker.memory.troubles[key] = Trouble(failure.reason, str(failure), now, now + delay, delay, version)
+        again = now if self.outdated else now + delay  # what it failed for may have changed while it ran
+        worker.memory.troubles[key] = Trouble(failure.reason, str(failure), now, again, delay, version)
 
     # -- volumes ----------------------------------------------------------------------------------------------------
 

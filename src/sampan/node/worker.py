@@ -135,6 +135,7 @@ class PodWorker:
         for trouble in self.memory.troubles.values():
             if trouble.version is None:
                 trouble.retry_at = 0.0
+        self._operations.outdated = True
         if self.memory.prepared:
             self._operations.refresh()
         self.poke()
