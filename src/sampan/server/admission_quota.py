@@ -75,8 +75,9 @@ class QuotaAdmission:
         if not coming:
             return stored
         known = {meta.key(obj) for obj in stored}
+        own = meta.uid(request.obj) if request.obj else ""
         now = self._clock.monotonic()
         for uid, (until, kind, obj) in list(coming.items()):
             if until < now or (kind == resource and meta.key(obj) in known):
                 del coming[uid]
-        return stored + [obj for _, kind, obj in coming.values() if kind == resource]
+        return stored + [obj for uid, (_, kind, obj) in coming.items() if kind == resource and uid != own]

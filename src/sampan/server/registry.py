@@ -96,9 +96,12 @@ class Registry(Reader):
         self._admit(request)
         plan = self.hooks and self.hooks.plan(resource, "", "CREATE")
         if self.hooks and plan:
-            new = await self.hooks.mutate(plan, request, options.warnings) or new
-            meta = new["metadata"]
-            strategy.default(new)
+            changed = await self.hooks.mutate(plan, request, options.warnings) or new
+            if changed is not new:
+                new = request.obj = changed
+                meta = new["metadata"]
+                strategy.default(new)
+                self._admit(request)  # a container that was added wants its token too
         strategy.prepare_create(new)
         if errors := strategy.validate(new):
             raise invalid(resource.group, resource.kind, name, errors)

@@ -279,3 +279,20 @@ def test_subresources_show_their_own_kind():
     assert seen["kind"] == {"group": "policy", "version": "v1", "kind": "Eviction"}
     assert seen["resource"] == {"group": "", "version": "v1", "resource": "pods"}
     assert seen["subResource"] == "eviction"
+
+
+def test_a_container_that_a_webhook_adds_gets_the_token_too():
+    sidecar = patch({"op": "add", "path": "/spec/containers/-", "value": {"name": "side", "image": "s"}})
+
+    async def work(registry, asked):
+        quota = {"metadata": {"name": "q", "namespace": "default"}, "spec": {"hard": {"pods": "1"}}}
+        await registry.create("resourcequotas", quota)
+        await configure(registry, "Mutating", hook(rules=[{**MAPS, "resources": ["pods"]}]))
+        pod = {"metadata": {"name": "p", "namespace": "default"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        held = await registry.create("pods", pod)
+        mounts = [c["volumeMounts"] for c in held.obj["spec"]["containers"]]
+        assert len(mounts) == 2
+        assert mounts[0] == mounts[1]
+        assert len(held.obj["spec"]["volumes"]) == 1
+
+    world(work, lambda url, request: sidecar)
