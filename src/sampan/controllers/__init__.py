@@ -20,6 +20,7 @@ from sampan.controllers import (
     endpoints,
     endpointslice,
     endpointslice_mirroring,
+    ephemeral_volume,
     garbagecollector,
     horizontalpodautoscaler,
     job,
@@ -56,6 +57,7 @@ def table(scheme: Scheme, root_ca_pem: str, volumes: Path) -> tuple[Controller, 
         daemonset.controller(),  # DaemonSets → a pod a node
         cronjob.controller(),  # CronJobs → Jobs
         job.controller(),  # Jobs → pods
+        ephemeral_volume.controller(),  # claims of pods that bring their own
         volumebinder.controller(volumebinder.Directories(volumes)),  # claims → volumes
         *volumeprotection.controllers(),  # … which stay while they are used
         scheduler.controller(),  # pods → nodes
