@@ -37,8 +37,8 @@ def decode_token(token: str, prefix: str) -> tuple[int, str]:
     try:
         content = orjson.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         version, revision, after = content["v"], int(content["rv"]), str(content["start"])
-    except (Base64Error, ValueError, KeyError, TypeError) as error:
-        raise _bad_token(f"continue key is not valid: {error}") from None
+    except (Base64Error, ValueError, KeyError, TypeError):
+        raise _bad_token("continue key is not valid: it is none that a list of this server gave") from None
     if version != "meta.k8s.io/v1":
         raise _bad_token(f"continue key is not valid: server does not recognize this encoded version {version}")
     if not after.startswith(prefix):

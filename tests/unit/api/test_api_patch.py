@@ -210,6 +210,19 @@ def test_a_strategic_patch_made_from_the_difference_gives_the_wanted_labels(befo
     assert got["metadata"]["labels"] == after
 
 
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ('[{"op":"test","path":"/data/a","value":"2"}]', "1 is not equal to tested value 2"),
+        ('[{"op":"remove","path":"/data/b/c"}]', "member 'b' not found"),
+    ],
+)
+def test_json_patch_that_does_not_fit_says_why_without_showing_the_object(body, why):
+    with pytest.raises(ApiError) as caught:
+        patch.apply(CONFIGMAP, {"metadata": {}, "data": {"a": "1"}}, body.encode(), patch.JSON, "Strict")
+    assert caught.value.message.endswith(f"in our request: {why}")
+
+
 NAMES = st.lists(st.sampled_from("abcdefg"), unique=True, max_size=6)
 
 

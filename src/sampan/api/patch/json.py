@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jsonpatch
@@ -27,4 +28,10 @@ def apply(obj: Obj, patch: Any) -> Any:
         raise bad_request(f"error decoding patch: {error}") from None
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
         # kube-apiserver says no more than the first half; people need the second.
-        raise ApiError(422, "Invalid", f"{_REFUSED}: {error}") from None
+        raise ApiError(422, "Invalid", f"{_REFUSED}: {_why(error)}") from None
+
+
+def _why(error: Exception) -> str:
+    """The library's reason without its Python types and without the object, which may be large or secret."""
+    text = re.sub(r" \(<class '\w+'>\)", "", str(error))
+    return re.sub(r"(not found) in .*", r"\1", text, flags=re.DOTALL)
