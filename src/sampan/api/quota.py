@@ -5,7 +5,7 @@ Source: https://kubernetes.io/docs/concepts/policy/resource-quotas/, k8s.io/kube
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sampan.api import pods
 from sampan.api.kinds.persistentvolume import storage_class
@@ -91,7 +91,7 @@ def _claim(claim: Obj) -> Amounts:
     return found
 
 
-def total(quota: Obj, resource: str, objects: Iterable[Obj]) -> Amounts:
+def total(quota: Obj, resource: str, objects: Iterable[Obj], usage: Callable[[str, Obj], Amounts] = usage) -> Amounts:
     """What objects of one resource use of a quota: only the names it limits, only objects in its scopes."""
     names = {name for name in quota["spec"].get("hard") or () if resource_of(name) == resource}
     found = dict.fromkeys(names, Quantity.ZERO)

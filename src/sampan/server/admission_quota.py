@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 QUOTAS = "resourcequotas"
 # A write that was admitted is stored within this time or has failed.
 _PATIENCE = 2.0
+_MOST_KNOWN = 20_000
 
 
 class QuotaAdmission:
-    """`__call__` is the plugin. Remembers the writes on their way, by namespace."""
+    """`__call__` is the plugin. Remembers the writes on their way, by namespace, and what objects count for."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._known: dict[str, tuple[str, quota.Amounts]] = {}
         self._coming: dict[str, dict[str, tuple[float, str, Obj]]] = {}
 
     def __call__(self, request: Attributes) -> None:
@@ -60,13 +62,25 @@ class QuotaAdmission:
         added = {n: q for n, q in added.items() if q > Quantity.ZERO}
         if not added:
             return
-        used = quota.total(one, resource, self._present(resource, request))
+        used = quota.total(one, resource, self._present(resource, request), self._usage)
         hard = {n: Quantity.parse(text) for n, text in one["spec"]["hard"].items() if n in added}
         over = sorted(n for n, q in added.items() if used[n] + q > hard[n])
         if over:
             parts = (("requested", added), ("used", used), ("limited", hard))
             shown = ", ".join(f"{word}: {','.join(f'{n}={amounts[n]}' for n in over)}" for word, amounts in parts)
             raise forbidden(resource, request.name, f"exceeded quota: {meta.name(one)}, {shown}")
+
+    def _usage(self, resource: str, obj: Obj) -> quota.Amounts:
+        """Computed once for each state of an object: parsing amounts is dear."""
+        uid, revision = meta.uid(obj), obj["metadata"].get("resourceVersion", "")
+        known = self._known.get(uid)
+        if known is not None and known[0] == revision:
+            return known[1]
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        found = quota.usage(resource, obj)
+        self._known[uid] = revision, found
+        return found
 
     def _present(self, resource: str, request: Attributes) -> list[Obj]:
         """The stored objects of the namespace, and those on their way there."""
