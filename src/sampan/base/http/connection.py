@@ -99,6 +99,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.server.connections.discard(self)
         self.resume_writing()
+        self._incoming.close()
+        self.idle_since = self.begun_at = None
         if self._raw is not None:
             self._raw.lost()
         elif self._streaming and self.task is not None:
@@ -168,7 +170,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self.idle_since = self._loop.time()
-        if self._ahead:
+        if self._ahead and not self._transport.is_closing():
             data, self._ahead = self._ahead, b""
             if self._paused_reading:
                 self._paused_reading = False

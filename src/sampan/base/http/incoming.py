@@ -81,6 +81,10 @@ class Incoming:
         else:
             self._check_head(data)
 
+    def close(self) -> None:
+        """No more bytes come. The parser knows us and we know it: without this both would wait for the collector."""
+        del self._parser, self._go_on
+
     # -- parser events
 
     def _begin(self) -> None:
