@@ -1,7 +1,7 @@
 """The kubelet's HTTP endpoints, which the API server calls and forwards connections to.
 
-GET /healthz, GET /pods, GET /stats/summary, GET /containerLogs/NS/POD/CONTAINER, and upgrades to SPDY/3.1 or WebSocket on
-/exec/NS/POD/CONTAINER, /attach/NS/POD/CONTAINER and /portForward/NS/POD.
+GET /healthz, GET /pods, GET /stats/summary, GET /containerLogs/NS/POD/CONTAINER, and upgrades to SPDY/3.1 or WebSocket
+on /exec/NS/POD/CONTAINER, /attach/NS/POD/CONTAINER and /portForward/NS/POD.
 """
 
 from __future__ import annotations
