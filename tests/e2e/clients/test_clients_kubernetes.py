@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 from e2e import until
@@ -251,3 +252,27 @@ def test_asynchronous_exec(cluster):
 
     assert asyncio.run(scenario()) == "hello\n"
     cluster.kubectl("delete", "pod", "p", "--now")
+
+
+IN_CLUSTER = """
+from kubernetes import client, config
+config.load_incluster_config()
+core = client.CoreV1Api()
+print([item.metadata.name for item in core.list_namespaced_config_map(SPACE).items])
+try:
+    core.delete_namespaced_config_map("kube-root-ca.crt", SPACE)
+except client.ApiException as refused:
+    print(refused.status, "cannot delete" in refused.body)
+"""
+
+
+def test_a_pod_uses_the_client_with_its_service_account(cluster):
+    cluster.kubectl(
+        "create", "rolebinding", "see", "--clusterrole=view", f"--serviceaccount={cluster.namespace}:default"
+    )
+    packages = Path(client.__file__).parents[2]
+    said = cluster.kubectl(
+        "run", "p", "--image=python", "--restart=Never", f"--env=PYTHONPATH={packages}", "-i", "--rm", "--quiet", "--",
+        "python3", "-c", IN_CLUSTER.replace("SPACE", repr(cluster.namespace)),
+    )  # fmt: skip
+    assert said.splitlines()[:2] == ["['kube-root-ca.crt']", "403 True"]
