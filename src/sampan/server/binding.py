@@ -81,7 +81,6 @@ class Binding:
         held: Held = record.held
         return held
 
-
     # -- what the versions of a custom resource do in their own way (`conversion.VersionedBinding`)
 
     converts = False
