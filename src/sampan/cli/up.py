@@ -25,13 +25,13 @@ from sampan.store.recovery import restorations
 
 def up(
     cluster: ClusterName = DEFAULT_CLUSTER,
-    nodes: Annotated[int | None, typer.Option("--nodes", help="Number of nodes [default: 1, or as before].")] = None,
+    nodes: Annotated[int | None, typer.Option("--nodes", help="Number of nodes \\[default: 1, or as before].")] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the cluster is ready.")] = False,
     no_merge: Annotated[
         bool, typer.Option("--no-kubeconfig-merge", help="Leave the user's own kubeconfig alone.")
     ] = False,
     history: Annotated[
-        str, typer.Option("--history", help="How long to keep the past: 7d, 1G or 7d,1G [default: 24h,256M].")
+        str, typer.Option("--history", help="How long to keep the past: 7d, 1G or 7d,1G \\[default: 24h,256M].")
     ] = "",
     state: StateDir = None,
 ) -> int:
@@ -43,6 +43,7 @@ def up(
         with exclusive(made.directory):  # a second `up` waits for the first, then finds the cluster up
             if pid := running(made):
                 print(f"cluster {made.name} is up already (supervisor {pid})")
+                _say_what_waits(made)
             else:
                 ours = True
                 _start_or_undo(made)
@@ -54,6 +55,12 @@ def up(
 
             leave(made)
         raise
+
+
+def _say_what_waits(cluster: Cluster) -> None:
+    """Nodes that were asked for while the cluster runs: they are noted, the next start makes them."""
+    if later := [node for node in cluster.plan.nodes if not cluster.node_run(node).exists()]:
+        print(f"  not before the next start: {', '.join(later)}   (sampan down --cluster {cluster.name}, then up)")
 
 
 def _stay(cluster: Cluster, *, detach: bool, merge: bool) -> int:
