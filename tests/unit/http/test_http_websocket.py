@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -178,3 +180,37 @@ def test_bad_handshakes(headers: dict[str, str]) -> None:
 
 def test_no_subprotocol_may_be_admitted() -> None:
     assert websocket.accept(Request("GET", "/", "/", "", dict(handshake())), ["v5", ""], shout).status == 101
+
+
+def test_junk_after_the_handshake_ends_that_connection_and_no_other() -> None:
+    """Frames made at random (seeded): the session ends in its own time, and the next client is served."""
+    chance = random.Random(7)
+
+    async def session(socket: WebSocket) -> None:
+        while (message := await socket.receive()) is not None:
+            await socket.send(message if isinstance(message, bytes) else message.encode())
+
+    async def main() -> None:
+        async def handler(request: Request) -> Response | Upgrade:
+            return websocket.accept(request, ["v4"], session)
+
+        server = Server(handler, name="t")
+        port = await server.listen_tcp("127.0.0.1", 0)
+        client = HttpClient(f"http://127.0.0.1:{port}")
+        for _ in range(100):
+            upgraded = await client.upgrade("GET", "/", handshake("v4"))
+            assert upgraded.raw is not None
+            frame = bytes([chance.choice((0x81, 0x82, 0x88, 0x89, 0x8A, 0x01, 0xFF, 0x83)), chance.randrange(256)])
+            with contextlib.suppress(ConnectionError):
+                await upgraded.raw.write(frame + chance.randbytes(chance.randrange(40)))
+            upgraded.raw.close()
+        upgraded = await client.upgrade("GET", "/", handshake("v4"))
+        assert upgraded.raw is not None
+        peer = Peer(upgraded.raw, upgraded.headers)
+        await peer.send(BytesMessage(b"still here"))
+        events = await asyncio.wait_for(peer.events(), 5)
+        assert [e.data for e in events if isinstance(e, BytesMessage)] == [b"still here"]
+        upgraded.raw.close()
+        await server.close(grace=1)
+
+    asyncio.run(main())
