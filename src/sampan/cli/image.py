@@ -25,7 +25,9 @@ def register(
     command: Annotated[list[str], typer.Argument(help="Command to run; put -- before it.")],
     workdir: Annotated[Path, typer.Option(help="Directory to run it in.")] = Path("."),
     env: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; may be given several times.")] = None,
-    user: Annotated[str, typer.Option(help="NAME, UID or UID:GID \\[default: the owner of the directory]")] = "",
+    user: Annotated[
+        str, typer.Option(help="NAME, UID or UID:GID \\[default: the person behind sudo, else the directory's owner]")
+    ] = "",
     state: StateDir = None,
 ) -> None:
     """Make NAME mean: run COMMAND of this machine in a directory."""

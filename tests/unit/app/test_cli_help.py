@@ -11,7 +11,7 @@ from sampan.cli.app import main
         (("up",), "[default: 1, or as before]"),
         (("up",), "[default: 24h,256M]"),
         (("status",), "[default: /var/lib/sampan]"),
-        (("image", "register"), "[default: the owner of the directory]"),
+        (("image", "register"), "[default: the person behind sudo, else the directory's owner]"),
     ],
 )
 def test_help_shows_the_default(command, default, capsys, monkeypatch):
