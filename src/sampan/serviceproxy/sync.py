@@ -48,7 +48,11 @@ class ServiceProxy:
             self._services.pop(key, None)
         else:
             self._services[key] = new
-        self._touch(key)
+        if old is None and key not in self._slices:
+            self._dirty.add(key)
+            self._transactions.changed_soon()
+        else:
+            self._touch(key)
 
     def slice_changed(self, old: Obj | None, new: Obj | None) -> None:
         """An informer's handler for EndpointSlices. A slice may move to another Service."""

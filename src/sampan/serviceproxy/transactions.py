@@ -1,6 +1,7 @@
 """One nft transaction at a time.
 
-The first change goes out at once; what changes while nft runs is in the next one. No timer waits for more. After a
+The first change goes out at once; what changes while nft runs is in the next one. No timer waits for more, but for a
+Service that has no endpoints yet: they follow within milliseconds, and one transaction is sooner than two. After a
 failure the next transaction is the whole state again, after a pause that doubles.
 """
 
@@ -16,6 +17,7 @@ from sampan.base.proc import run
 
 Apply = Callable[[str], Awaitable[None]]
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 30.0
+SOON_SECONDS = 0.01
 
 _log = log.get("serviceproxy")
 
@@ -43,6 +45,10 @@ class Transactions:
     def changed(self) -> None:
         """Something is different from what was applied last."""
         self._changed.set()
+
+    def changed_soon(self) -> None:
+        """The same for what nobody waits for yet: it goes with the next change, or alone after SOON_SECONDS."""
+        asyncio.get_running_loop().call_later(SOON_SECONDS, self._changed.set)
 
     async def run(self) -> None:
         """Apply the whole state, then each change, until cancelled."""

@@ -216,3 +216,29 @@ def test_host_ports() -> None:
         ]
 
     asyncio.run(main())
+
+
+def test_a_new_service_waits_a_moment_for_its_endpoints() -> None:
+    async def scene(proxy: ServiceProxy, kernel: Kernel, clock: FakeClock) -> None:
+        await proxy.wait_synced()
+        started = len(kernel.texts)
+        proxy.service_changed(None, service())
+        await settle()
+        assert len(kernel.texts) == started
+        proxy.slice_changed(None, slice_of(endpoint("10.244.0.5")))
+        await settle()
+        assert len(kernel.texts) == started + 1
+        assert "10.244.0.5" in kernel.texts[-1]
+
+    play(scene)
+
+
+def test_a_service_that_stays_without_endpoints_is_refused_all_the_same() -> None:
+    async def scene(proxy: ServiceProxy, kernel: Kernel, clock: FakeClock) -> None:
+        await proxy.wait_synced()
+        proxy.service_changed(None, service())
+        while VIP not in kernel.texts[-1]:
+            await asyncio.sleep(0.002)
+        assert "reject" in kernel.texts[-1]
+
+    play(scene)
