@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +36,10 @@ def register(
     with _root_needed():
         config = registry.register(name, command, workdir=workdir, env=_pairs(env or []), user=user)
     print(f"image {config.name} registered: {' '.join(config.entrypoint)} in {config.workdir} as {config.user}")
+    uid, _, gid = config.user.partition(":")
+    if closed := closed_to(Path(config.workdir), int(uid), int(gid or uid)):
+        print(f"warning: user {uid} may not enter {closed}: pods of this image will not start", file=sys.stderr)
+        print(f"hint:  chmod o+x {closed}   or register with --user root", file=sys.stderr)
 
 
 @app.command("alias")
@@ -78,6 +83,16 @@ def rm(name: str, state: StateDir = None) -> None:
     with _root_needed():
         registry.remove(name)
     print(f"image {name} removed")
+
+
+def closed_to(directory: Path, uid: int, gid: int) -> Path | None:
+    """The first directory on the way to `directory` that this user may not enter, None when the way is open."""
+    for place in (*reversed(directory.parents), directory):
+        found = place.stat()
+        bit = 0o100 if found.st_uid == uid else 0o010 if found.st_gid == gid else 0o001
+        if uid and not found.st_mode & bit:
+            return place
+    return None
 
 
 def _registry(state: Path | None) -> Registry:

@@ -7,6 +7,7 @@ import os
 
 from sampan.api import meta
 from sampan.api.meta import Obj
+from sampan.api.pods import is_terminal
 from sampan.api.status import ApiError
 from sampan.app.config import Cluster, load_or_fail, names, state_root
 from sampan.app.supervisor import running
@@ -47,7 +48,9 @@ async def _contents(cluster: Cluster) -> None:
         await client.close()
     for node in nodes:
         print(f"node      {node_line(node, pods)}")
-    print(f"pods      {sum(meta.is_true(p, 'Ready') for p in pods)} ready of {len(pods)}")
+    running = [pod for pod in pods if not is_terminal(pod)]
+    ended = f", {len(pods) - len(running)} completed" if len(running) < len(pods) else ""
+    print(f"pods      {sum(meta.is_true(p, 'Ready') for p in running)} ready of {len(running)}{ended}")
     print(f"services  {len(services)}")
 
 
