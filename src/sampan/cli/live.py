@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 from datetime import datetime
 
@@ -17,16 +16,17 @@ from sampan.app.config import Cluster
 from sampan.app.destroy import take_down
 from sampan.app.supervisor import running
 from sampan.base.clock import SystemClock
+from sampan.cli.told import SIGNALS, Told
 from sampan.client.informer import Informer
 
 COLORS = {"Running": "32", "Completed": "2", "Terminating": "2", "Pending": "33", "ContainerCreating": "33"}
 CHECK_SECONDS = 5.0  # how soon a dead supervisor is noticed
 
 
-def stay(cluster: Cluster) -> int:
+def stay(cluster: Cluster, earlier: Told) -> int:
     """Follow the pods until Ctrl-C or SIGTERM, then take the cluster down. Exit status 1 when it ended by itself."""
     print("  live      pods as they change; Ctrl-C takes the cluster down\n", flush=True)
-    told = asyncio.run(_follow(cluster))
+    told = asyncio.run(_follow(cluster, earlier))
     if not told:
         print("\nthe supervisor is gone", flush=True)
     leave(cluster)
@@ -40,11 +40,13 @@ def leave(cluster: Cluster) -> None:
     kubeconfig.unmerge(cluster, kubeconfig.user_config())
 
 
-async def _follow(cluster: Cluster) -> bool:
+async def _follow(cluster: Cluster, earlier: Told) -> bool:
     """True when a signal ended it, False when the cluster is gone."""
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if earlier.told:
+        return True
     clock, client = SystemClock(), admin_client(cluster)
     pods = Informer(client, "pods", clock=clock)
     view = _View()

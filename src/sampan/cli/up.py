@@ -20,6 +20,7 @@ from sampan.base.errors import SampanError, UserError
 from sampan.base.fs import exclusive
 from sampan.cli.moments import retention
 from sampan.cli.options import DEFAULT_CLUSTER, ClusterName, StateDir
+from sampan.cli.told import Told
 from sampan.store.recovery import restorations
 
 
@@ -47,8 +48,10 @@ def up(
             else:
                 ours = True
                 _start_or_undo(made)
+            told = None if detach else Told()
+            if ours:
                 print(f"cluster {made.name} is ready after {time.monotonic() - began:.2f} s")
-        return _stay(made, detach=detach, merge=not no_merge)
+        return _stay(made, told, merge=not no_merge)
     except KeyboardInterrupt:
         if ours:
             from sampan.cli.live import leave
@@ -63,17 +66,17 @@ def _say_what_waits(cluster: Cluster) -> None:
         print(f"  not before the next start: {', '.join(later)}   (sampan down --cluster {cluster.name}, then up)")
 
 
-def _stay(cluster: Cluster, *, detach: bool, merge: bool) -> int:
+def _stay(cluster: Cluster, told: Told | None, *, merge: bool) -> int:
     for report in restorations(cluster.store):
         print(f"‼ {report.read_text().strip()}\n  (rm {report} when you have read it)")
     if merge:
         kubeconfig.merge(cluster, kubeconfig.user_config())
     _introduce(cluster, merged=merge)
-    if detach:
+    if told is None:
         return 0
     from sampan.cli.live import stay
 
-    return stay(cluster)
+    return stay(cluster, told)
 
 
 def _start_or_undo(cluster: Cluster) -> None:
