@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any
 
 from sampan.api import meta
 from sampan.api.meta import Obj
@@ -56,11 +55,6 @@ def shortened(parts: Iterable[str], limit: int = 3) -> str:
     listed = list(parts)
     text = ",".join(listed[:limit])
     return f"{text} + {len(listed) - limit} more..." if len(listed) > limit else text
-
-
-def name_and_age(obj: Obj, now: datetime) -> list[Any]:
-    """The row of kinds that have no columns of their own."""
-    return [meta.name(obj), age(obj, now)]
 
 
 def partial(obj: Obj) -> Obj:

@@ -55,7 +55,7 @@ class Reconcile(Protocol):
 
 @dataclass(frozen=True)
 class Controller:
-    """One row of `controllers.TABLE`.
+    """One row of `controllers.table`.
 
     `watches`: resource → which keys a changed object of it concerns. An update calls it with the old and with the new
     object, a delete with the last one. `reconcile` is called for one key at a time per key, several keys at once; an

@@ -15,6 +15,7 @@ from typing import Any
 
 from sampan.api import meta
 from sampan.api.meta import Obj
+from sampan.api.pods import is_sidecar
 from sampan.node.memory import Backoff, Ending, Health, Kill, Memory
 from sampan.node.runtime.types import ContainerState
 
@@ -59,11 +60,6 @@ def decide(pod: Obj, states: Sequence[ContainerState], sandbox: bool, memory: Me
         view.end()
     view.kill()
     return view.decision
-
-
-def is_sidecar(container: Obj) -> bool:
-    """A native sidecar: an init container that keeps running."""
-    return bool(container.get("restartPolicy") == "Always")
 
 
 def containers(pod: Obj) -> list[Obj]:

@@ -12,8 +12,9 @@ from typing import Any
 
 from sampan.api import meta
 from sampan.api.meta import Obj
+from sampan.api.pods import is_sidecar
 from sampan.node.memory import Memory
-from sampan.node.pod import is_sidecar, latest
+from sampan.node.pod import latest
 from sampan.node.runtime.types import ContainerState
 
 SCHEME = "sampan://"

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from sampan.api.meta import Obj
-
 Schema = Mapping[str, Any]
 
 # What every object (and every embedded one) has, whatever its schema says.
@@ -149,8 +147,3 @@ def without_texts(schema: Any) -> Any:
         for key in ("allOf", "anyOf", "oneOf"):
             stack.extend(found.get(key) or ())
     return schema
-
-
-def metadata_only(node: Node) -> Obj:
-    """What the root schema says of metadata (only name and generateName can be restricted)."""
-    return dict(node.names.get("metadata") or {})
