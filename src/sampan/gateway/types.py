@@ -1,0 +1,66 @@
+"""What the translators of the edge are given and what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+from sampan.api.meta import Key, Obj
+from sampan.ir import Cluster, Endpoints, Listener, RouteTable, Secret
+
+Objects = Mapping[Key, Obj]
+NONE: Objects = MappingProxyType({})
+
+
+class Ref(NamedTuple):
+    """An object of the user: `resource` as kubectl writes it."""
+
+    resource: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """A frozen look at the cluster: resource → its objects by key. Objects that did not change are the same objects,
+    so what was made of them may be kept by identity.
+
+    `address`: of the Service in front of the Ingress listeners ("" not yet). `ports`: the container port of the proxy
+    for each (Gateway key, port) and, under the key ("", ""), those of the Ingress listeners.
+    """
+
+    objects: Mapping[str, Objects]
+    address: str = ""
+    ports: Mapping[tuple[Key, int], int] = MappingProxyType({})
+
+    def of(self, resource: str) -> Objects:
+        """{} for a resource that is not served."""
+        return self.objects.get(resource, NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one object, for the person who wrote it. Becomes a Warning event (and, where the API has
+    them, it is in the object's conditions too)."""
+
+    about: Ref
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a translator made. `statuses`: the whole `status` each object shall have.
+
+    Names of listeners, tables, clusters and secrets are unique over all dialects: each prefixes its own.
+    """
+
+    listeners: Mapping[str, Listener] = field(default_factory=dict)
+    tables: Mapping[str, RouteTable] = field(default_factory=dict)
+    clusters: Mapping[str, Cluster] = field(default_factory=dict)
+    endpoints: Mapping[str, Endpoints] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    statuses: Mapping[Ref, Obj] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()

@@ -1,0 +1,164 @@
+"""Which request goes where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sampan.ir.common import HeaderChanges, Origin, ValueMatch
+from sampan.ir.policy import Policies
+
+
+class PathKind(StrEnum):
+    """PREFIX compares characters, SEGMENTS whole path elements (/a matches /a and /a/b, not /ab).
+
+    REGEX is RE2 and matches the whole path. The query is never part of it.
+    """
+
+    EXACT = "exact"
+    PREFIX = "prefix"
+    SEGMENTS = "segments"
+    REGEX = "regex"
+
+
+@dataclass(frozen=True, slots=True)
+class PathMatch:
+    """`ignore_case` holds for all kinds."""
+
+    value: str = "/"
+    kind: PathKind = PathKind.PREFIX
+    ignore_case: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """All conditions must hold. `method` "" is any."""
+
+    path: PathMatch = PathMatch()
+    method: str = ""
+    headers: tuple[ValueMatch, ...] = ()
+    query: tuple[ValueMatch, ...] = ()
+    cookies: tuple[ValueMatch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    r"""What becomes of the path and Host before the request is sent on. At most one of the path fields is set.
+
+    `full`: the whole path. `prefix`: replaces what a PREFIX or SEGMENTS match took. `regex`: (RE2 pattern,
+    substitution with \1 …) over the path. `host`: the new Host header, "" keeps it.
+    """
+
+    full: str | None = None
+    prefix: str | None = None
+    regex: tuple[str, str] | None = None
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A cluster with its share. The header changes are only for requests that go there, and their answers."""
+
+    cluster: str
+    weight: int = 1
+    request_headers: HeaderChanges = HeaderChanges()
+    response_headers: HeaderChanges = HeaderChanges()
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """A copy of a `share` of the requests goes there; its answer is thrown away."""
+
+    cluster: str
+    share: float = 1.0
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again, elsewhere when there is an elsewhere.
+
+    `on`: Envoy's names of conditions ("connect-failure", "reset", "5xx", …); `codes`: statuses to retry.
+    `attempts`: tries beyond the first. `per_try_timeout`, `backoff`: 0 is the proxy's default.
+    """
+
+    attempts: int
+    on: tuple[str, ...]
+    codes: tuple[int, ...] = ()
+    per_try_timeout: float = 0.0
+    backoff: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Send the request to one of `targets`, chosen by weight for each request.
+
+    `timeout`: until the whole answer is there, 0 is for ever; `idle_timeout`: without a byte in either direction, 0 is
+    for ever. `upgrades`: protocols a connection may be upgraded to ("websocket").
+    `hash_on`: what consistent hashing looks at: "header:NAME", "cookie:NAME", "source-ip", "path", "query:NAME".
+    """
+
+    targets: tuple[Target, ...]
+    rewrite: Rewrite | None = None
+    timeout: float = 0.0
+    idle_timeout: float = 300.0
+    retry: Retry | None = None
+    mirrors: tuple[Mirror, ...] = ()
+    upgrades: tuple[str, ...] = ("websocket",)
+    hash_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """`scheme`, `host` "" and `port` 0 keep the request's; `path` replaces as a Rewrite does (its host is unused).
+
+    `keep_query` False drops the query.
+    """
+
+    code: int = 302
+    scheme: str = ""
+    host: str = ""
+    port: int = 0
+    path: Rewrite | None = None
+    keep_query: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """The proxy answers by itself."""
+
+    status: int
+    body: str = ""
+    content_type: str = "text/plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`name` is unique in its virtual host and shown to people."""
+
+    name: str
+    match: Match
+    action: Forward | Redirect | Respond
+    policies: Policies = Policies()
+    request_headers: HeaderChanges = HeaderChanges()
+    response_headers: HeaderChanges = HeaderChanges()
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualHost:
+    """`domains`: "a.example.com", "*.example.com" (one or more labels), "*"; unique over the table, the most specific
+    wins. Ports in the Host header do not count. The first route that matches is taken; none: 404."""
+
+    name: str
+    domains: tuple[str, ...]
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """`not_found` answers for hosts and paths that nobody has; it belongs to the dialect."""
+
+    name: str
+    hosts: tuple[VirtualHost, ...]
+    not_found: Respond = Respond(404)
