@@ -33,7 +33,7 @@ class Resources:
 
     objects: Mapping[str, Objects]
     address: str = ""
-    ports: Mapping[tuple[Key, int], int] = MappingProxyType({})
+    ports: Mapping[tuple[Key, int], int] = field(default_factory=dict)
 
     def of(self, resource: str) -> Objects:
         """{} for a resource that is not served."""

@@ -21,7 +21,8 @@ class UpstreamTls:
     """Speak TLS to the endpoints.
 
     `sni` is sent ("" none); `ca`: key of Proxy.secrets to check the answer's certificate with ("" none, "system" the
-    machine's own roots); `names`: DNS or URI SANs of which one must be there; `client_certificate`: key of Proxy.secrets.
+    machine's own roots); `names`: DNS or URI SANs of which one must be there; `client_certificate`: key of
+    Proxy.secrets.
     """
 
     sni: str = ""
@@ -37,9 +38,10 @@ class UpstreamTls:
 class Cluster:
     """One way of speaking to a set of endpoints.
 
-    `endpoints` is a key of Proxy.endpoints, or `dns` says (host name, port) to be resolved by the proxy. `service` is what
-    people are told when nobody answers ("default/gin-demo"). `http2`: speak it to the endpoints, with `http2_auto` whatever
-    ALPN finds. `max_requests`, `max_connections`: 0 is no limit; more at once are refused with 503.
+    `endpoints` is a key of Proxy.endpoints, or `dns` says (host name, port) to be resolved by the proxy. `service` is
+    what people are told when nobody answers ("default/gin-demo"). `http2`: speak it to the endpoints, with `http2_auto`
+    whatever ALPN finds. `max_requests`, `max_connections`: 0 is no limit; more at once are refused with 503. `sticky`:
+    some route to it has a SessionCookie.
     """
 
     name: str

@@ -28,8 +28,8 @@ class Http:
     """HTTP/1.1 and HTTP/2 (by ALPN, or prior knowledge without TLS), routed by a table.
 
     `table` is a key of Proxy.tables. `misdirected`: answer 421 when the Host does not belong to this chain's SNI names.
-    `proxy_protocol`, `access_log`: see `xds`. `trusted_hops`: proxies in front of this one whose X-Forwarded-For counts.
-    `server_name` is the Server header ("" passes the upstream's on).
+    `access_log`: a line a request to stdout. `trusted_hops`: proxies in front of this one whose X-Forwarded-For
+    counts. `server_name` is the Server header ("" passes the upstream's on).
     """
 
     table: str
@@ -41,7 +41,7 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class Tcp:
-    """Bytes to one of the clusters, chosen anew for each connection (or UDP session). Without targets: closed at once."""
+    """Bytes to one of the clusters, chosen anew for each connection (or UDP session). No targets: closed at once."""
 
     targets: tuple[Weighted, ...]
     idle_timeout: float = 3600.0

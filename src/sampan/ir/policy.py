@@ -34,8 +34,8 @@ class BasicAuth:
 class ExternalAuth:
     """Ask another service first: 2xx lets pass, anything else is the client's answer.
 
-    `cluster` and `path` (with query; may hold %…% commands) are asked by `method` ("" as the request), with `host` as Host.
-    `request_headers`: more headers of the request to hand over ("*" all); `set_headers`: added to the question.
+    `cluster` and `path` (with query; may hold %…% commands) are asked by `method` ("" as the request), with `host` as
+    Host. `request_headers`: more headers of the request to hand over ("*" all); `set_headers`: added to the question.
     `response_headers`: those of a 2xx answer that go on to the upstream. `signin`: instead of a 401, a 302 to this URL
     (may hold %…% commands). `grpc`: Envoy's CheckRequest by gRPC. `fail_open`: pass when nobody answers.
     """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from sampan.ir.cluster import Cluster, Endpoints
 from sampan.ir.common import Origin
@@ -27,8 +26,8 @@ class Secret:
 class Proxy:
     """Keyed by the part's own name. `endpoints` change alone and at once: readers take them from here only at first."""
 
-    listeners: Mapping[str, Listener] = MappingProxyType({})
-    tables: Mapping[str, RouteTable] = MappingProxyType({})
-    clusters: Mapping[str, Cluster] = MappingProxyType({})
-    endpoints: Mapping[str, Endpoints] = MappingProxyType({})
-    secrets: Mapping[str, Secret] = MappingProxyType({})
+    listeners: Mapping[str, Listener] = field(default_factory=dict)
+    tables: Mapping[str, RouteTable] = field(default_factory=dict)
+    clusters: Mapping[str, Cluster] = field(default_factory=dict)
+    endpoints: Mapping[str, Endpoints] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)

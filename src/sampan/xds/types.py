@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from sampan.ir import Origin
@@ -35,7 +35,7 @@ class Snapshot:
     """Everything one kind of proxy shall have: type URL → name → resource. `version` grows with every change."""
 
     version: int = 0
-    resources: Mapping[str, Mapping[str, Resource]] = MappingProxyType({})
+    resources: Mapping[str, Mapping[str, Resource]] = field(default_factory=dict)
 
     def of(self, type_url: str) -> Mapping[str, Resource]:
         return self.resources.get(type_url, MappingProxyType({}))
