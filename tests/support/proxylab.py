@@ -27,7 +27,8 @@ class Lab:
 
     def facts(self, node: str) -> NodeFacts:
         plan = self.plan
-        return NodeFacts(node, plan.node_ip(node), plan.node_pod_cidr(node), plan.pod_cidr, plan.service_cidr)
+        pods = plan.node_pod_cidr(node)
+        return NodeFacts(node, plan.node_ip(node), pods, plan.pod_cidr, plan.service_cidr, plan.lb_cidr)
 
     def node(self, name: str) -> Path:
         return self.plan.node_netns(name)
@@ -54,6 +55,18 @@ class Lab:
         with inside(path):
             sh(f"ip addr add {ip}/32 dev eth0; ip link set eth0 up")
             sh(f"ip route add {gateway} dev eth0; ip route add default via {gateway} dev eth0")
+        return path
+
+    def machine(self) -> Path:
+        """A second machine at 198.51.100.2 whose default route is the host (198.51.100.1)."""
+        path = self.plan.run / "machine.net"
+        with new_netns():
+            pin("net", path, "thread-self")
+        self._stack.callback(unpin, path)
+        sh(f"ip link add spt-out type veth peer name eth0 netns {path}")
+        sh("ip addr add 198.51.100.1/24 dev spt-out; ip link set spt-out up")
+        with inside(path):
+            sh("ip addr add 198.51.100.2/24 dev eth0; ip link set eth0 up; ip route add default via 198.51.100.1")
         return path
 
     def tcp(self, netns: Path, ip: str, port: int = 80) -> socket.socket:

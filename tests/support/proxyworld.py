@@ -4,9 +4,9 @@ from typing import Any
 
 from sampan.serviceproxy.model import NodeFacts
 
-POD_CIDR, SERVICE_CIDR = "10.244.0.0/16", "10.96.0.0/16"
-A = NodeFacts("a", "172.30.0.2", "10.244.0.0/24", POD_CIDR, SERVICE_CIDR, zone="z1")
-B = NodeFacts("b", "172.30.0.3", "10.244.1.0/24", POD_CIDR, SERVICE_CIDR, zone="z2")
+POD_CIDR, SERVICE_CIDR, LB_CIDR = "10.244.0.0/16", "10.96.0.0/16", "172.30.0.128/25"
+A = NodeFacts("a", "172.30.0.2", "10.244.0.0/24", POD_CIDR, SERVICE_CIDR, LB_CIDR, zone="z1")
+B = NodeFacts("b", "172.30.0.3", "10.244.1.0/24", POD_CIDR, SERVICE_CIDR, LB_CIDR, zone="z2")
 VIP = "10.96.0.50"
 
 

@@ -17,6 +17,7 @@ def node_facts(cluster: Cluster, node: str) -> NodeFacts:
         local_pods=plan.node_pod_cidr(node),
         pod_cidr=plan.pod_cidr,
         service_cidr=plan.service_cidr,
+        lb_cidr=plan.lb_cidr,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sampan.api import meta
 from sampan.api.meta import Key, Obj
-from sampan.serviceproxy.rules import endpoints_of, is_proxied, service_of
+from sampan.serviceproxy.rules import endpoints_of, ingress_ips, is_proxied, service_of
 
 NOBODY = "no pod has this address"
 
@@ -83,7 +83,7 @@ def condition_of(pod: Obj) -> str:
 
 def _no_port(services: Iterable[Obj], ip: str, port: int) -> str:
     for found in services:
-        if ip in (found["spec"].get("clusterIPs") or ()) and is_proxied(found):
+        if is_proxied(found) and ip in (*(found["spec"].get("clusterIPs") or ()), *ingress_ips(found)):
             ports = ", ".join(f"{p['port']}/{p.get('protocol') or 'TCP'}" for p in found["spec"].get("ports") or ())
             return f"Service {meta.key(found)} has no port {port}; it has {ports}"
     return f"no Service has the address {ip}"

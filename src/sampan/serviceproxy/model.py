@@ -16,7 +16,7 @@ from sampan.api.meta import Key
 class NodeFacts:
     """What the rules of a node depend on besides the API's objects.
 
-    `pod_cidr` is the cluster's, `local_pods` this node's part of it.
+    `pod_cidr` is the cluster's, `local_pods` this node's part of it; `lb_cidr` has the LoadBalancers' addresses.
     """
 
     name: str
@@ -24,6 +24,7 @@ class NodeFacts:
     local_pods: str
     pod_cidr: str
     service_cidr: str
+    lb_cidr: str
     zone: str = ""
 
 

@@ -82,6 +82,7 @@ def _base(facts: NodeFacts) -> list[str]:
             f"ip saddr != {facts.pod_cidr} {vip} meta mark set {MASQUERADE}",
             f"ip daddr . meta l4proto . th dport vmap @{IPS}",
             f"ip daddr @{CLUSTER_IPS} reject",  # the Service is there, this port of it is not
+            f"ip daddr {facts.lb_cidr} reject",  # the same of a load balancer's; or it is nobody's
             f"{vip} drop",  # nobody has the address; it must not wander off along the default route
             f"fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @{PORTS}",
         ],

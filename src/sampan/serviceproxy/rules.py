@@ -6,31 +6,18 @@ endpoints), KEP-2433 (hints).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv4Network, collapse_addresses
-from typing import Any, NamedTuple
 
 from sampan.api import meta
+from sampan.api.endpoints import Endpoint, endpoints_of, service_of
 from sampan.api.meta import Key, Obj
 from sampan.serviceproxy.model import Chain, Empty, Frontend, NodeFacts, Ruleset, ServiceRules, Target
 
-SERVICE_NAME = "kubernetes.io/service-name"
 # A Service with one of these labels is somebody else's to implement.
 NOT_OURS = ("service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless")
 AFFINITY_SECONDS = 10800
-
-
-class Endpoint(NamedTuple):
-    """One address of a slice under one port, with what decides whether it gets traffic."""
-
-    ip: str
-    port: int
-    node: str
-    ready: bool
-    serving: bool
-    terminating: bool
-    hints: Mapping[str, Any] | None
 
 
 def compile_all(services: Iterable[Obj], slices: Iterable[Obj], facts: NodeFacts) -> Ruleset:
@@ -39,11 +26,6 @@ def compile_all(services: Iterable[Obj], slices: Iterable[Obj], facts: NodeFacts
     for entry in slices:
         grouped.setdefault(service_of(entry), []).append(entry)
     return Ruleset(facts, {meta.key(s): compile_service(s, grouped.get(meta.key(s), []), facts) for s in services})
-
-
-def service_of(entry: Obj) -> Key:
-    """The Service an EndpointSlice belongs to; the name is "" when it belongs to none."""
-    return Key(meta.namespace(entry), meta.labels(entry).get(SERVICE_NAME, ""))
 
 
 def is_proxied(service: Obj) -> bool:
@@ -64,7 +46,7 @@ def compile_service(service: Obj, slices: Iterable[Obj], facts: NodeFacts) -> Se
     for port in service["spec"].get("ports") or ():
         inner, outer = _chains(service, port, endpoints_of(port, slices), facts)
         ways = [(inner, _cluster_ips(service), port["port"]), (outer, _external_ips(service), port["port"])]
-        ways.append((_firewalled(outer, service["spec"]), _ingress_ips(service), port["port"]))
+        ways.append((_firewalled(outer, service["spec"]), ingress_ips(service), port["port"]))
         if port.get("nodePort"):
             ways.append((outer, ("",), port["nodePort"]))
         for chain, ips, number in ways:
@@ -72,28 +54,6 @@ def compile_service(service: Obj, slices: Iterable[Obj], facts: NodeFacts) -> Se
                 frontends[Frontend(ip, chain.protocol, number)] = chain.name
                 chains[chain.name] = chain
     return ServiceRules(_cluster_ips(service), frontends, chains)
-
-
-def endpoints_of(port: Obj, slices: Iterable[Obj]) -> list[Endpoint]:
-    """All IPv4 endpoints for a Service's port, ready or not. Slices carry the resolved port under the port's name."""
-    wanted = (port.get("name") or "", port.get("protocol") or "TCP")
-    found: dict[tuple[str, int], Endpoint] = {}
-    for entry in slices:
-        if entry.get("addressType") != "IPv4":
-            continue
-        numbers = [
-            p["port"]
-            for p in entry.get("ports") or ()
-            if p.get("port") and (p.get("name") or "", p.get("protocol") or "TCP") == wanted
-        ]
-        for endpoint in entry.get("endpoints") or ():
-            for number in numbers:
-                made = _endpoint(endpoint, number)
-                # The same pod in two slices while one is being moved: ready wins.
-                known = found.get((made.ip, number))
-                if known is None or (made.ready and not known.ready):
-                    found[made.ip, number] = made
-    return [found[key] for key in sorted(found)]
 
 
 def eligible(endpoints: list[Endpoint], facts: NodeFacts, *, local: bool) -> tuple[Target, ...]:
@@ -104,6 +64,12 @@ def eligible(endpoints: list[Endpoint], facts: NodeFacts, *, local: bool) -> tup
         chosen = ready if local else _nearest(ready, facts)
         return tuple(Target(e.ip, e.port) for e in chosen)
     return tuple(Target(e.ip, e.port, draining=True) for e in candidates if e.serving and e.terminating)
+
+
+def ingress_ips(service: Obj) -> tuple[str, ...]:
+    """The load balancer's addresses; one with ipMode Proxy wants the packets to go to the balancer itself."""
+    ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    return _ipv4(entry.get("ip", "") for entry in ingress if entry.get("ipMode", "VIP") == "VIP")
 
 
 # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -158,12 +124,6 @@ def _external_ips(service: Obj) -> tuple[str, ...]:
     return _ipv4(service["spec"].get("externalIPs") or ())
 
 
-def _ingress_ips(service: Obj) -> tuple[str, ...]:
-    """The load balancer's addresses; one with ipMode Proxy wants the packets to go to the balancer itself."""
-    ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-    return _ipv4(entry.get("ip", "") for entry in ingress if entry.get("ipMode", "VIP") == "VIP")
-
-
 def _ipv4(ips: Iterable[str]) -> tuple[str, ...]:
     return tuple(ip for ip in ips if ip and ":" not in ip)
 
@@ -173,22 +133,6 @@ def _affinity(spec: Obj) -> int:
         return 0
     config = (spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}
     return int(config.get("timeoutSeconds") or AFFINITY_SECONDS)
-
-
-def _endpoint(endpoint: Obj, port: int) -> Endpoint:
-    """A condition that is not set: ready and serving count as true, terminating as false (discovery.k8s.io/v1)."""
-    conditions = endpoint.get("conditions") or {}
-    ready = conditions.get("ready") is not False
-    serving = conditions.get("serving")
-    return Endpoint(
-        ip=endpoint["addresses"][0],
-        port=port,
-        node=endpoint.get("nodeName") or "",
-        ready=ready,
-        serving=ready if serving is None else serving,
-        terminating=conditions.get("terminating") is True,
-        hints=endpoint.get("hints"),
-    )
 
 
 def _nearest(ready: list[Endpoint], facts: NodeFacts) -> list[Endpoint]:

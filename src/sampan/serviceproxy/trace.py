@@ -57,6 +57,8 @@ def walk(rules: Ruleset, packet: Packet) -> Outcome:
         if any(packet.ip in service.cluster_ips for service in rules.services.values()):
             return Outcome(Verdict.REJECT, (f"{packet.ip} is a Service's address, but not this port of it",))
         return Outcome(Verdict.DROP, (f"{packet.ip} is in {facts.service_cidr}, but no Service's address",))
+    if owner is None and within(packet.ip, facts.lb_cidr):
+        return Outcome(Verdict.REJECT, (f"{packet.ip} is for load balancers, but no Service has this port of it",))
     if owner is None and packet.ip in _own_ips(facts):
         frontend = frontend._replace(ip="")
         owner = rules.owner(frontend)

@@ -46,6 +46,7 @@ class Cluster:
         for ip, netns in self.pods.items():
             made.tcp(netns, ip)
             made.udp(netns, ip)
+        self.machine = made.machine()
         self.rules: dict[str, Ruleset] = {}
 
     def apply(self, services: list[Obj], slices: list[Obj]) -> None:
@@ -182,6 +183,29 @@ def test_udp_follows_its_endpoints_on_one_socket(net: Cluster) -> None:
         assert answers() == net.a3
         with inside(net.lab.node("a")):
             assert conntrack.forget_now(conntrack.changed_flows(before, net.rules["a"])) == 0
+
+
+def test_load_balancers_from_everywhere(net: Cluster) -> None:
+    """The host, pods, nodes and a machine that routes through the host reach it; what nobody has is refused at once."""
+    plan, ip, nobody = net.lab.plan, "172.30.1.129", "172.30.1.130"
+    balanced = service(type="LoadBalancer")
+    balanced["status"] = {"loadBalancer": {"ingress": [{"ip": ip, "ipMode": "VIP"}]}}
+    net.apply([balanced], [endpoint_slice({net.b4: "b"})])
+    machine = net.machine
+    for start in (HERE, machine, net.pods[net.a2], net.pods[net.b4], net.lab.node("a"), net.lab.node("b")):
+        assert ask(start, ip)[0] == net.b4
+        for address in ((ip, 81), (nobody, 80)):
+            with pytest.raises(ConnectionRefusedError):
+                connect(start, address, seconds=1)
+    balanced["spec"] |= {"externalTrafficPolicy": "Local"}
+    net.apply([balanced], [endpoint_slice({net.b4: "b", net.a2: "a"})])
+    assert ask(machine, ip) == (net.a2, "198.51.100.2")  # node 0 has an endpoint
+    assert ask(HERE, ip) == (net.a2, plan.host_ip)
+    balanced["spec"] |= {"loadBalancerSourceRanges": ["198.51.100.0/24"]}
+    net.apply([balanced], [endpoint_slice({net.b4: "b", net.a2: "a"})])
+    assert ask(machine, ip) == (net.a2, "198.51.100.2")
+    with pytest.raises(TimeoutError):
+        connect(HERE, (ip, 80), seconds=0.3)
 
 
 def test_source_ranges_and_load_balancer_address(net: Cluster) -> None:

@@ -15,6 +15,7 @@ def test_addresses_follow_from_the_index() -> None:
     assert PLAN.cidrs == ("172.30.1.0/24", "10.243.0.0/16", "10.97.0.0/16")
     assert (PLAN.host_ip, PLAN.node_ip("a"), PLAN.node_ip("b")) == ("172.30.1.1", "172.30.1.2", "172.30.1.3")
     assert (PLAN.node_pod_cidr("b"), PLAN.node_gateway("b")) == ("10.243.1.0/24", "10.243.1.1")
+    assert PLAN.lb_cidr == "172.30.1.128/25"
     assert (PLAN.kubernetes_ip, PLAN.dns_ip, PLAN.host_link) == ("10.97.0.1", "10.97.0.10", "sp1-lan")
 
 

@@ -56,6 +56,18 @@ def test_without_endpoints_the_client_is_refused() -> None:
     assert go([service()], []).verdict is Verdict.REJECT
 
 
+def test_addresses_of_load_balancers_are_refused_unless_a_service_has_them() -> None:
+    balanced = service(type="LoadBalancer", externalTrafficPolicy="Cluster")
+    balanced["status"] = {"loadBalancer": {"ingress": [{"ip": "172.30.0.129", "ipMode": "VIP"}]}}
+    for source in (POD_A, OUTSIDE):
+        found = go([balanced], [EVERYWHERE], "172.30.0.129", src=source)
+        assert (ips(found), found.masquerade) == (["10.244.0.2", "10.244.1.2"], True)
+        assert go([balanced], [EVERYWHERE], "172.30.0.129", 81, src=source).verdict is Verdict.REJECT
+        assert go([balanced], [EVERYWHERE], "172.30.0.130", src=source).verdict is Verdict.REJECT
+    assert go([balanced], [EVERYWHERE], "172.30.0.2", 22).verdict is Verdict.PASS
+    assert "ip daddr 172.30.0.128/25 reject" in nft.full(compile_all([], [], A))
+
+
 def test_addresses_of_the_service_range_never_pass() -> None:
     assert go([service()], [EVERYWHERE], port=81).verdict is Verdict.REJECT
     assert go([service()], [EVERYWHERE], ip="10.96.0.51").verdict is Verdict.DROP

@@ -125,6 +125,8 @@ def _host_script(plan: NetworkPlan) -> list[str]:
     return [
         f"address replace {plan.host_ip}/24 dev {link}",
         f"link set {link} up",
+        # Node 0 knows all Services; serviceproxy.lbroutes sends an address elsewhere when only another node will do.
+        f"route replace {plan.lb_cidr} via {plan.node_ip(plan.nodes[0])} dev {link}",
         f"route replace {plan.service_cidr} via {plan.node_ip(plan.nodes[0])} dev {link}",
         *(f"route replace {plan.node_pod_cidr(node)} via {plan.node_ip(node)} dev {link}" for node in plan.nodes),
     ]

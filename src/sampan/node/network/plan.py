@@ -35,6 +35,11 @@ class NetworkPlan:
         return f"172.30.{self.index}.0/24"
 
     @property
+    def lb_cidr(self) -> str:
+        """The upper half of the LAN: addresses of LoadBalancer Services. No link has one; nodes are .2 to .101."""
+        return f"172.30.{self.index}.128/25"
+
+    @property
     def pod_cidr(self) -> str:
         """All pods of the cluster."""
         return f"10.{244 - self.index}.0.0/16"
