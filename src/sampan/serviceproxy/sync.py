@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from sampan.api import meta
+from sampan.api.endpoints import service_of
 from sampan.api.meta import Key, Obj
 from sampan.base.clock import Clock
 from sampan.serviceproxy import conntrack, nft
 from sampan.serviceproxy.model import NodeFacts, Ruleset
-from sampan.serviceproxy.rules import compile_service, service_of
+from sampan.serviceproxy.rules import compile_service
 from sampan.serviceproxy.transactions import Apply, Transactions
 from sampan.serviceproxy.transactions import nft as run_nft
 
