@@ -49,7 +49,7 @@ async def _server(folder: Path, store: Store | None = None, port: int = 0) -> Se
         agent_socket=lambda node: folder / f"{node}.sock",
         account_key=folder / "sa.key",
     )
-    server = Server(config, SCHEME, store or MemoryStore(), SystemClock(), random.Random(1))
+    server = Server(config, SCHEME.live(), store or MemoryStore(), SystemClock(), random.Random(1))
     await server.start()
     return server
 

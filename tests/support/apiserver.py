@@ -105,7 +105,7 @@ async def running(folder: Path, store: Store | None = None, clock: Clock | None 
         tokens=TOKENS,
     )
     clock = clock or SystemClock()
-    server = Server(config, SCHEME, store or MemoryStore(clock=clock), clock, random.Random(1))
+    server = Server(config, SCHEME.live(), store or MemoryStore(clock=clock), clock, random.Random(1))
     await server.start()
     context = ssl.create_default_context(cafile=folder / "ca.crt")
     client = Transport(f"https://127.0.0.1:{server.port}", context)

@@ -20,7 +20,7 @@ from sampan.base.errors import StoreError
 from sampan.base.http.server import Server as HttpServer
 from sampan.base.http.types import Request, Response, Stream, Upgrade
 from sampan.base.tasks import Tasks
-from sampan.server import answer, bootstrap, certificates, escalation
+from sampan.server import answer, bootstrap, builtin, certificates, escalation
 from sampan.server.agents import Agents
 from sampan.server.allocators import Services
 from sampan.server.apiservices import ApiServices
@@ -79,6 +79,7 @@ class Server:
         self.port = config.port
         self._scheme = scheme
         self._clock = clock
+        self._chance = chance or random.SystemRandom()
         self._tasks = Tasks("server")
         self._services = Services(config.service_cidr, config.node_ports, chance)
         self.registry = Registry(scheme, store, clock, self._services, chance)
@@ -105,6 +106,7 @@ class Server:
         """Make sure of the objects every cluster has, then listen. Raises OSError when an address is taken."""
         held = await self.registry.list("services")
         self._services.rebuild(one.obj for one in held.items)
+        await builtin.ensure(self.registry, self._chance)
         self._custom.load()
         self._http = HttpServer(self._answer, name="apiserver", limit=BODY_LIMIT, oversize=_oversize)
         context = self._tls()
