@@ -41,13 +41,17 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with one object, for the person who wrote it. Becomes a Warning event (and, where the API has
-    them, it is in the object's conditions too)."""
+class Notice:
+    """Something to say about one object to the person who wrote it: an event, by default of what is wrong with it.
+
+    `component` is who says it: the name of the controller that users know for this dialect.
+    """
 
     about: Ref
     reason: str
     message: str
+    type: str = "Warning"
+    component: str = "sampan-gateway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +67,4 @@ class Result:
     endpoints: Mapping[str, Endpoints] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     statuses: Mapping[Ref, Obj] = field(default_factory=dict)
-    problems: tuple[Problem, ...] = ()
+    notices: tuple[Notice, ...] = ()
