@@ -47,7 +47,8 @@ class ServerProcess:
         client = LocalClient(self._server.registry, Asked, Deletion)
         root_ca = (cluster.pki / "ca.crt").read_text()
         accounts = service_account_tokens.controller(root_ca, self._server.tokens.legacy)
-        rows = (*table(scheme, root_ca, cluster.directory / "volumes"), accounts, csr_signing.controller(self._sign))
+        rows = table(scheme, root_ca, cluster.directory / "volumes", cluster.plan.lb_cidr)
+        rows = (*rows, accounts, csr_signing.controller(self._sign))
         self._controllers = ControllerManager(rows, client, self._clock, trims=TRIMS)
         await self._server.start()
         for report in set(restorations(cluster.store)) - set(known):

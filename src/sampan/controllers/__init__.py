@@ -24,6 +24,7 @@ from sampan.controllers import (
     garbagecollector,
     horizontalpodautoscaler,
     job,
+    loadbalancer,
     namespace,
     nodelifecycle,
     podgc,
@@ -42,10 +43,10 @@ from sampan.controllers import (
 TRIMS = {customresourcedefinition.RESOURCE: customresourcedefinition.trim}
 
 
-def table(scheme: Scheme, root_ca_pem: str, volumes: Path) -> tuple[Controller, ...]:
+def table(scheme: Scheme, root_ca_pem: str, volumes: Path, lb_cidr: str) -> tuple[Controller, ...]:
     """All controllers, in the order a manifest comes true. Call once a cluster: rows remember their own writes.
 
-    `volumes`: where the directories of PersistentVolumes are made.
+    `volumes`: where the directories of PersistentVolumes are made. `lb_cidr`: the addresses of LoadBalancer Services.
     """
     return (
         serviceaccount.controller(),  # a pod needs an identity before anything else
@@ -63,6 +64,7 @@ def table(scheme: Scheme, root_ca_pem: str, volumes: Path) -> tuple[Controller, 
         scheduler.controller(),  # pods → nodes
         endpointslice.controller(),  # ready pods → what the service proxy and DNS read
         endpoints.controller(),  # … and what `kubectl get ep` and older programs read
+        loadbalancer.controller(lb_cidr),  # addresses that are reached from outside
         endpointslice_mirroring.controller(),  # hand-written Endpoints → slices
         horizontalpodautoscaler.controller(),  # what pods use → how many
         disruption.controller(),  # how many pods may be evicted

@@ -39,7 +39,8 @@ class Cluster:
         services = Services(IPv4Network("10.96.0.0/16"), (30000, 32767), random.Random(1))
         self.registry = Registry(SCHEME, MemoryStore(), clock, services, random.Random(1))
         self.client = LocalClient(self.registry, Asked, Deletion)
-        self.manager = ControllerManager(table(SCHEME, "PEM", Path("/nonexistent")), self.client, clock)
+        rows = table(SCHEME, "PEM", Path("/nonexistent"), "172.30.0.128/25")
+        self.manager = ControllerManager(rows, self.client, clock)
         self._kubelet = kubelet
         self._addresses = IPv4Network("10.244.0.0/16").hosts()
         self._tasks: list[asyncio.Task[None]] = []
@@ -219,5 +220,22 @@ def test_a_pod_that_fits_nowhere_is_told_and_placed_when_it_can_be() -> None:
             await cluster.client.patch("nodes", "n1", "", status, subresource="status")
             await cluster.until(lambda: pods.node_name(cluster.all("pods")[0]) == "n1")
             assert meta.is_true(cluster.all("pods")[0], "PodScheduled")
+
+    run(go())
+
+
+def test_a_load_balancer_comes_and_goes() -> None:
+    async def go() -> None:
+        async with Cluster(kubelet=False) as cluster:
+            await cluster.client.create(
+                "services", _service() | {"spec": _service()["spec"] | {"type": "LoadBalancer"}}
+            )
+            status = lambda: cluster.all("services")[0]["status"]["loadBalancer"]
+            await cluster.until(lambda: status() == {"ingress": [{"ip": "172.30.0.129", "ipMode": "VIP"}]})
+            messages = lambda: [(e["reason"], e["message"]) for e in cluster.all("events")]
+            await cluster.until(lambda: ("IPAllocated", 'Assigned IP ["172.30.0.129"]') in messages())
+            patch = [{"op": "replace", "path": "/spec/type", "value": "NodePort"}]
+            await cluster.client.patch("services", "web", "shop", patch, kind="application/json-patch+json")
+            await cluster.until(lambda: status() == {})
 
     run(go())
