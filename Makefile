@@ -2,13 +2,14 @@
 # make setup   only the virtual environment        make bench   measure, side by side with the peers that are here
 # make lint    format, types, layers               make quick   the tests that need no root (under a minute)
 # make lock    resolve the dependencies anew       make clean   remove the virtual environment and caches
+# make golden  rewrite the outputs in tests/golden from what the code does now: read the diff before you commit it
 
 PYTHON ?= python3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test quick bench setup lint lock clean system
+.PHONY: demo test quick bench setup lint lock golden clean system
 
 demo: system setup
 	@$(SUDO) $(BIN)/python scripts/demo.py
@@ -18,6 +19,9 @@ test: system lint
 
 quick: setup
 	$(BIN)/pytest -p no:cacheprovider tests/unit tests/contract
+
+golden: setup
+	SAMPAN_GOLDEN=write $(BIN)/pytest -p no:cacheprovider -q tests/unit -k golden
 
 bench: system setup
 	$(SUDO) $(BIN)/python bench/run.py
