@@ -23,15 +23,19 @@ _FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Group:
-    """`module`: the file here that defines them. `names`: its definitions, known without importing it."""
+    """`module`: the file here that defines them. `names`: its definitions, known without importing it.
+
+    `parts`: the other files it is made of.
+    """
 
     module: str
     names: tuple[str, ...]
+    parts: tuple[str, ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:
         """Another one when the definitions may be others: it is that of the source, which is read faster than run."""
-        files = (_FOLDER / f"{name}.py" for name in ("schema", self.module))
+        files = (_FOLDER / f"{name}.py" for name in ("schema", self.module, *self.parts))
         return sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
     def definitions(self) -> dict[str, Obj]:
@@ -44,5 +48,16 @@ GROUPS = (
     Group(
         "certmanager",
         ("certificates.cert-manager.io", "clusterissuers.cert-manager.io", "issuers.cert-manager.io"),
+    ),
+    Group(
+        "gatewayapi",
+        tuple(
+            f"{name}.gateway.networking.k8s.io"
+            for name in (
+                *("backendtlspolicies", "gatewayclasses", "gateways", "grpcroutes", "httproutes", "listenersets"),
+                *("referencegrants", "tcproutes", "tlsroutes", "udproutes"),
+            )
+        ),
+        parts=("gatewayapi_parts", "gatewayapi_routes"),
     ),
 )

@@ -124,8 +124,8 @@ def definition_name(group: str, version: str, kind: str) -> str:
 
 def _strategy(node: Node, namespaced: bool, with_status: bool, given: list[Obj] | None, deprecated: str) -> Strategy:
     def create(obj: Obj) -> None:
-        if with_status:
-            obj.pop("status", None)
+        if with_status and obj.pop("status", None) is not None:
+            default(node, obj)  # a status is the defaults' until a controller writes one
 
     def check(obj: Obj) -> list[FieldError]:
         return objectmeta.validate(obj["metadata"], namespaced) + validate(node, obj)
