@@ -12,6 +12,7 @@ from sampan.api.kinds import SCHEME
 from sampan.api.meta import Obj
 from sampan.api.scheme import Scheme
 from sampan.app.config import NODE_PORTS, Cluster
+from sampan.app.facts import node_facts
 from sampan.base.clock import SystemClock
 from sampan.base.tasks import Tasks
 from sampan.client.controller import ControllerManager
@@ -21,15 +22,16 @@ from sampan.server.server import Server, ServerConfig
 from sampan.server.types import Deletion, User
 from sampan.server.watch import Asked
 from sampan.serviceproxy.hostports import HostPorts
+from sampan.serviceproxy.lbroutes import LbRoutes
 from sampan.store.recovery import restorations
 from sampan.store.sqlite import Keep, SqliteStore
 
 
 class ServerProcess:
-    """API server, its store, the controllers, and the host's NodePorts.
+    """API server, its store, the controllers, the host's NodePorts and routes to load balancers.
 
     store ─ registry ─ HTTP
-               └ LocalClient ─ informers ─ controllers, host ports
+               └ LocalClient ─ informers ─ controllers, host ports, load balancer routes
     """
 
     def __init__(self, cluster: Cluster, sockets: Sequence[socket.socket]) -> None:
@@ -58,8 +60,14 @@ class ServerProcess:
         scheme.changed.append(lambda: self._follow(scheme))
         host_ports = HostPorts(cluster.plan.host_table, self._clock)
         self._controllers.informers["services"].add_handler(host_ports.service_changed)
+        lb_routes = LbRoutes(
+            cluster.plan.host_link, {n: node_facts(cluster, n) for n in cluster.plan.nodes}, self._clock
+        )
+        self._controllers.informers["services"].add_handler(lb_routes.service_changed)
+        self._controllers.informers["endpointslices.discovery.k8s.io"].add_handler(lb_routes.slice_changed)
         await self._controllers.synced()
         self._tasks.start("host-ports", host_ports.run())
+        self._tasks.start("lb-routes", lb_routes.run())
 
     def _follow(self, scheme: Scheme) -> None:
         """Controllers of all resources see the custom ones too."""

@@ -18,6 +18,7 @@ from sampan.app.supervisor import running
 from sampan.base.errors import UserError
 from sampan.base.netns import inside
 from sampan.cli.options import DEFAULT_CLUSTER, ClusterName, StateDir
+from sampan.serviceproxy.lbroutes import routes_of
 from sampan.serviceproxy.trace import Step, TraceRequest, World
 from sampan.serviceproxy.trace import trace as trace_request
 
@@ -87,6 +88,7 @@ async def _world(cluster: Cluster) -> World:
         command=lambda pod: _command(cluster, pod),
         lan_ip=cluster.plan.host_ip,
         host_ips=host_ips(),
+        lb_routes=await routes_of(cluster.plan.host_link),
     )
 
 

@@ -109,7 +109,8 @@ class World:
     """What `trace` knows. `nodes` in the cluster's order: NodePorts of the host's own addresses lead to the first.
 
     `resolve(source, name)` is the DNS answer that the pod (None: the host) gets, () for no such name. `command(pod)`
-    is what runs in it, for people. `host_ips` are the host's own addresses, its one on the LAN (`lan_ip`) included.
+    is what runs in it, for people. `host_ips` are the host's own addresses, its one on the LAN (`lan_ip`) included;
+    `lb_routes` as serviceproxy.lbroutes reads them.
     """
 
     services: Sequence[Obj]
@@ -120,6 +121,7 @@ class World:
     command: Callable[[Obj], str]
     lan_ip: str
     host_ips: frozenset[str] = field(default_factory=frozenset)
+    lb_routes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,9 @@ def _route(packet: Packet, from_host: bool, node: str, world: World) -> list[Ste
             return [Step("route", f"{packet.ip}:{packet.port} is {where}: no NodePort has this number")]
         steps.append(Step("host", f"NodePort {packet.port} of the host leads to node {first.name} ({first.ip})"))
         packet, node = packet._replace(source=world.lan_ip, ip=first.ip), first.name
+    elif from_host and within(packet.ip, first.lb_cidr):
+        node = by_ip.get(world.lb_routes.get(packet.ip, ""), first.name)
+        steps.append(Step("host", f"load balancer address {packet.ip} leads to node {node} ({world.nodes[node].ip})"))
     elif packet.ip in by_ip:
         node = by_ip[packet.ip]  # a NodePort is the business of the node that has the address
     rules = compile_all(world.services, world.slices, world.nodes[node])

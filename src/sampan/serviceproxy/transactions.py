@@ -27,16 +27,31 @@ async def nft(text: str) -> None:
     await run(["nft", "-f", "-"], text.encode())
 
 
+async def _nothing() -> None:
+    pass
+
+
 class Transactions:
-    """The loop. `text(whole)` gives the next transaction ("": nothing to do), `applied()` hears that it is in force."""
+    """The loop. `text(whole)` gives the next transaction ("": nothing to do), `applied()` hears that it is in force.
+
+    `before_all` is called before each that is the whole state: for those that have to look what there is.
+    """
 
     def __init__(
-        self, name: str, text: Callable[[bool], str], applied: Callable[[], Awaitable[None]], apply: Apply, clock: Clock
+        self,
+        name: str,
+        text: Callable[[bool], str],
+        applied: Callable[[], Awaitable[None]],
+        apply: Apply,
+        clock: Clock,
+        *,
+        before_all: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         self._name = name
         self._text = text
         self._applied = applied
         self._apply = apply
+        self._before_all = before_all
         self._clock = clock
         self._changed = asyncio.Event()
         self._pause = 0.0
@@ -63,14 +78,15 @@ class Transactions:
                 self._changed.set()
 
     async def _once(self, whole: bool) -> bool:
-        text = self._text(whole)
         try:
-            if text:
+            if whole:
+                await self._before_all()
+            if text := self._text(whole):
                 await self._apply(text)
             await self._applied()
         except (SampanError, OSError) as error:
             self._pause = min(max(2 * self._pause, PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
-            _log.error("%s: %s; all rules again in %.1f s", self._name, error, self._pause)
+            _log.error("%s: %s; all again in %.1f s", self._name, error, self._pause)
             return False
         self._pause = 0.0
         self.synced.set()

@@ -17,6 +17,7 @@ from sampan.base.clock import SystemClock
 from sampan.base.netns import inside
 from sampan.serviceproxy import conntrack, nft
 from sampan.serviceproxy.hostports import HostPorts
+from sampan.serviceproxy.lbroutes import LbRoutes
 from sampan.serviceproxy.model import Ruleset
 from sampan.serviceproxy.rules import compile_all
 from sampan.serviceproxy.sync import ServiceProxy
@@ -206,6 +207,41 @@ def test_load_balancers_from_everywhere(net: Cluster) -> None:
     assert ask(machine, ip) == (net.a2, "198.51.100.2")
     with pytest.raises(TimeoutError):
         connect(HERE, (ip, 80), seconds=0.3)
+
+
+def test_a_local_load_balancer_is_routed_to_a_node_that_has_an_endpoint(net: Cluster) -> None:
+    plan, ip = net.lab.plan, "172.30.1.129"
+    balanced = service(type="LoadBalancer", externalTrafficPolicy="Local")
+    balanced["status"] = {"loadBalancer": {"ingress": [{"ip": ip, "ipMode": "VIP"}]}}
+    only_b = endpoint_slice({net.b4: "b"})
+    net.apply([balanced], [only_b])
+    static = routes(plan.lb_cidr)
+    assert static == f"{plan.lb_cidr} via {plan.node_ip('a')} dev sp1-lan"
+    for wanted in ([only_b], [endpoint_slice(net.everywhere)]):  # the second time by a new process: the route stays
+        asyncio.run(settled(LbRoutes("sp1-lan", {n: net.lab.facts(n) for n in "ab"}, SystemClock()), balanced, wanted))
+        assert f"{ip} via {plan.node_ip('b')} dev sp1-lan proto 83" in routes(plan.lb_cidr)
+        assert ask(net.machine, ip) == (net.b4, "198.51.100.2")
+        assert ask(HERE, ip) == (net.b4, plan.host_ip)
+    net.apply([balanced], [])
+    asyncio.run(settled(LbRoutes("sp1-lan", {n: net.lab.facts(n) for n in "ab"}, SystemClock()), balanced, []))
+    assert routes(plan.lb_cidr) == static
+    with pytest.raises(ConnectionRefusedError):
+        connect(net.machine, (ip, 80), seconds=1)
+
+
+async def settled(lb_routes: LbRoutes, balanced: Obj, slices: list[Obj]) -> None:
+    lb_routes.service_changed(None, balanced)
+    for entry in slices:
+        lb_routes.slice_changed(None, entry)
+    task = asyncio.create_task(lb_routes.run())
+    while not lb_routes.synced():
+        await asyncio.sleep(0.002)
+    task.cancel()
+
+
+def routes(cidr: str) -> str:
+    found = subprocess.run(["ip", "route", "show", "root", cidr], capture_output=True, text=True, check=True).stdout
+    return "\n".join(line.strip() for line in found.splitlines())
 
 
 def test_source_ranges_and_load_balancer_address(net: Cluster) -> None:

@@ -22,6 +22,7 @@ def follow(
     slices: list[Any] | None = None,
     pods: list[Any] | None = None,
     source: Key | None = CLIENT,
+    lb_routes: dict[str, str] | None = None,
 ) -> list[Step]:
     names = {"web": (VIP,), "web.default": (VIP,)}
     world = World(
@@ -33,6 +34,7 @@ def follow(
         command=lambda one: f"python {one['metadata']['name']}.py",
         lan_ip="172.30.0.1",
         host_ips=frozenset({"172.30.0.1", "192.0.2.2"}),
+        lb_routes=lb_routes or {},
     )
     return trace(TraceRequest(source, host, port), world)
 
@@ -103,3 +105,18 @@ def test_a_source_that_is_not_there() -> None:
     assert follow("web", source=Key("default", "nobody")) == [Step("from", "there is no pod default/nobody", False)]
     pending = {"metadata": {"name": "p", "namespace": "default"}, "spec": {}, "status": {"phase": "Pending"}}
     assert "no IP yet: it is Pending" in follow("web", source=Key("default", "p"), pods=[pending])[0].text
+
+
+def test_a_load_balancer_from_the_host_and_from_a_pod() -> None:
+    ip = "172.30.0.129"
+    balanced = service(type="LoadBalancer", externalTrafficPolicy="Local", **SELECTED)
+    balanced["status"] = {"loadBalancer": {"ingress": [{"ip": ip}]}}
+    world: dict[str, Any] = {"services": [balanced], "slices": [slice_of(endpoint("10.244.1.2", "b"))]}
+    steps = follow(ip, source=None, lb_routes={ip: B.ip}, **world)
+    assert steps[1].text == f"load balancer address {ip} leads to node b (172.30.0.3)"
+    assert "pod default/web-2 on node b" in steps[-1].text
+    lost = follow(ip, source=None, **world)
+    assert "externalTrafficPolicy is Local and node a has no ready endpoint" in lost[-1].text
+    assert "pod default/web-2 on node b" in follow(ip, **world)[-1].text  # a pod's own node does it
+    assert "Service default/web has no port 81; it has 80/TCP" in follow(ip, 81, **world)[-1].text
+    assert "no Service has the address 172.30.0.140" in follow("172.30.0.140", source=None, **world)[-1].text
