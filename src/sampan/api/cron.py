@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
+from sampan.api import duration
+
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
@@ -34,7 +36,6 @@ _NAMED = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 # How far to look for a moment: 29 February may be eight years away.
 _YEARS = 9
 _MINUTE = timedelta(minutes=1)
@@ -115,19 +116,11 @@ def _named(text: str) -> Schedule:
     if text in _NAMED:
         return parse(_NAMED[text])
     if text.startswith("@every "):
-        seconds = _duration(text.removeprefix("@every "))
+        seconds = duration.parse(text.removeprefix("@every "))
         if seconds is not None:
             return Schedule(every=max(1.0, seconds // 1))
         raise ValueError(f'failed to parse duration {text}: time: invalid duration "{text.removeprefix("@every ")}"')
     raise ValueError(f"unrecognized descriptor: {text}")
-
-
-def _duration(text: str) -> float | None:
-    """Go's durations: 1h30m, 90s, 1.5h."""
-    parts = re.findall(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)", text)
-    if not parts or "".join(n + u for n, u in parts) != text:
-        return None
-    return sum(float(n) * _UNITS[u] for n, u in parts)
 
 
 def _field(text: str, field: _Field) -> tuple[frozenset[int], bool]:

@@ -11,31 +11,12 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
 
 from sampan.ca.authority import Authority
+from sampan.ca.usages import extensions
 
 LONGEST = timedelta(days=365)
-_KEY_USAGES = {
-    "signing": "digital_signature",
-    "digital signature": "digital_signature",
-    "content commitment": "content_commitment",
-    "key encipherment": "key_encipherment",
-    "data encipherment": "data_encipherment",
-    "key agreement": "key_agreement",
-    "cert sign": "key_cert_sign",
-    "crl sign": "crl_sign",
-}
-_EXTENDED = {
-    "any": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
-    "server auth": ExtendedKeyUsageOID.SERVER_AUTH,
-    "client auth": ExtendedKeyUsageOID.CLIENT_AUTH,
-    "code signing": ExtendedKeyUsageOID.CODE_SIGNING,
-    "email protection": ExtendedKeyUsageOID.EMAIL_PROTECTION,
-    "timestamping": ExtendedKeyUsageOID.TIME_STAMPING,
-    "ocsp signing": ExtendedKeyUsageOID.OCSP_SIGNING,
-}
-_FLAGS = (*dict.fromkeys(_KEY_USAGES.values()), "encipher_only", "decipher_only")
 _CLIENT_USAGES = frozenset({"digital signature", "key encipherment", "client auth"})
 _SERVING_USAGES = frozenset({"digital signature", "key encipherment", "server auth"})
 
@@ -67,10 +48,8 @@ def sign(authority: Authority, signer: str, pem: bytes, usages: Iterable[str], l
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
     )
-    if wanted := {_KEY_USAGES[usage] for usage in asked if usage in _KEY_USAGES}:
-        builder = builder.add_extension(x509.KeyUsage(**{flag: flag in wanted for flag in _FLAGS}), critical=True)
-    if extended := [_EXTENDED[usage] for usage in sorted(asked) if usage in _EXTENDED]:
-        builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
+    for extension, critical in extensions(asked):
+        builder = builder.add_extension(extension, critical)
     if names := _alternative_names(request):
         builder = builder.add_extension(names, critical=False)
     return builder.sign(authority.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
