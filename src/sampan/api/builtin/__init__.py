@@ -47,7 +47,9 @@ class Group:
 GROUPS = (
     Group(
         "certmanager",
-        ("certificates.cert-manager.io", "clusterissuers.cert-manager.io", "issuers.cert-manager.io"),
+        tuple(
+            f"{name}.cert-manager.io" for name in ("certificaterequests", "certificates", "clusterissuers", "issuers")
+        ),
     ),
     Group(
         "gatewayapi",

@@ -1,4 +1,4 @@
-"""cert-manager.io: Certificate, Issuer and ClusterIssuer, as far as sampan acts on them; the other fields are kept.
+"""cert-manager.io: Certificate, CertificateRequest, Issuer, ClusterIssuer. Fields that sampan does not act on are kept.
 
 Source: https://cert-manager.io/docs/reference/api-docs/ (v1), its CustomResourceDefinitions (1.20)
 """
@@ -25,9 +25,12 @@ def definitions() -> tuple[Obj, ...]:
     issuer = s.version(
         "v1",
         s.root(_issuer(), _issuer_status()),
-        columns=(_READY, s.column("Status", _of_ready("message"), wide=True), s.AGE),
+        columns=(_READY, _STATUS, s.AGE),
     )
     return (
+        s.definition(
+            GROUP, "CertificateRequest", "certificaterequests", _requests(), short=("cr", "crs"), categories=_CATEGORY
+        ),
         s.definition(
             GROUP, "Certificate", "certificates", _certificates(), short=("cert", "certs"), categories=_CATEGORY
         ),
@@ -38,12 +41,14 @@ def definitions() -> tuple[Obj, ...]:
     )
 
 
-def _of_ready(field: str) -> str:
-    return f'.status.conditions[?(@.type == "Ready")].{field}'
+def _of(condition: str, field: str = "status") -> str:
+    return f'.status.conditions[?(@.type == "{condition}")].{field}'
 
 
 _CATEGORY = ("cert-manager",)
-_READY = s.column("Ready", _of_ready("status"))
+_READY = s.column("Ready", _of("Ready"))
+_STATUS = s.column("Status", _of("Ready", "message"), wide=True)
+_SELECTABLE = tuple(f".spec.issuerRef.{part}" for part in ("group", "kind", "name"))
 _CONDITIONS = s.array(
     s.object(
         {
@@ -59,6 +64,16 @@ _CONDITIONS = s.array(
     keys=("type",),
 )
 
+_ISSUER_REF = s.object(
+    {
+        "group": s.string(about="cert-manager.io"),
+        "kind": s.string(about="Issuer or ClusterIssuer."),
+        "name": s.string(),
+    },
+    required=("name",),
+    about="Who signs. The ClusterIssuer sampan-ca is there from the start.",
+)
+
 
 def _strings(about: str = "") -> Obj:
     return s.array(s.string(), list_type="atomic", about=about)
@@ -69,14 +84,47 @@ def _certificates() -> Obj:
         _READY,
         s.column("Secret", ".spec.secretName"),
         s.column("Issuer", ".spec.issuerRef.name", wide=True),
-        s.column("Status", _of_ready("message"), wide=True),
+        _STATUS,
         s.column("Expiration", ".status.notAfter", wide=True),
         s.AGE,
     )
-    selectable = tuple(f".spec.issuerRef.{part}" for part in ("group", "kind", "name"))
     about = "A certificate that is kept in a Secret and renewed before it expires."
     schema = s.root(_certificate(), _certificate_status(), required=(), about=about)
-    return s.version("v1", schema, columns=columns, selectable=selectable)
+    return s.version("v1", schema, columns=columns, selectable=_SELECTABLE)
+
+
+def _requests() -> Obj:
+    columns = (
+        *(s.column(name, _of(name)) for name in ("Approved", "Denied", "Ready")),
+        s.column("Issuer", ".spec.issuerRef.name"),
+        s.column("Requester", ".spec.username"),
+        _STATUS,
+        s.AGE,
+    )
+    schema = s.root(_request(), _request_status(), required=(), about="A request that an issuer signs, once.")
+    return s.version("v1", schema, columns=columns, selectable=_SELECTABLE)
+
+
+def _request() -> Obj:
+    return s.object(
+        {
+            "issuerRef": _ISSUER_REF,
+            "request": s.string(format="byte", about="A PKCS #10 request in PEM."),
+            "duration": s.string(),
+            "isCA": s.boolean(),
+            "usages": s.array(s.string(enum=USAGES), list_type="atomic"),
+            "username": s.string(),
+            "uid": s.string(),
+            "groups": _strings(),
+            "extra": s.map_of(s.array(s.string())),
+        },
+        required=("issuerRef", "request"),
+    )
+
+
+def _request_status() -> Obj:
+    signed = s.string(format="byte")
+    return s.object({"ca": signed, "certificate": signed, "conditions": _CONDITIONS, "failureTime": s.TIME})
 
 
 def _certificate() -> Obj:
@@ -87,15 +135,6 @@ def _certificate() -> Obj:
             "rotationPolicy": s.string(enum=("Never", "Always"), about="Is there a new key with each renewal?"),
             "size": s.integer(about="RSA: 2048, 4096 or 8192; ECDSA: 256, 384 or 521."),
         }
-    )
-    issuer = s.object(
-        {
-            "group": s.string(about="cert-manager.io"),
-            "kind": s.string(about="Issuer or ClusterIssuer."),
-            "name": s.string(),
-        },
-        required=("name",),
-        about="Who signs. The ClusterIssuer sampan-ca is there from the start.",
     )
     subject = s.object(
         dict.fromkeys(
@@ -123,7 +162,7 @@ def _certificate() -> Obj:
     return s.object(
         {
             "secretName": s.string(about="The Secret that holds key and certificate."),
-            "issuerRef": issuer,
+            "issuerRef": _ISSUER_REF,
             "commonName": s.string(),
             "dnsNames": _strings("Host names, also *.example.com."),
             "ipAddresses": _strings(),
