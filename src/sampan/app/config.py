@@ -27,6 +27,7 @@ HISTORY_SECONDS = 86400.0
 HISTORY_BYTES = 256 * 1024 * 1024
 # (seconds, bytes) of history asked for, None where nothing is
 Wanted = tuple[float | None, int | None]
+Pair = tuple[int, int]
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
@@ -41,6 +42,7 @@ class Cluster:
     """One cluster. `root` is the state root that clusters share, `directory` this cluster's own part of it.
 
     `history`: seconds, and bytes on disk, for which past writes are kept; the first that is reached counts.
+    `chosen_ports`: see `edge_ports`, None for a cluster of a version that had no gateway, until its next `up`.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Cluster:
     plan: NetworkPlan
     api_port: int
     history: tuple[float, int] = (HISTORY_SECONDS, HISTORY_BYTES)
+    chosen_ports: Pair | None = None
 
     @property
     def directory(self) -> Path:
@@ -73,6 +76,11 @@ class Cluster:
     @property
     def images(self) -> Path:
         return self.root / "images"
+
+    @property
+    def edge_ports(self) -> Pair:
+        """The host's ports for the default gateway, HTTP and HTTPS; 0 is none."""
+        return self.chosen_ports or (0, 0)
 
     @property
     def run(self) -> Path:
@@ -112,6 +120,8 @@ class Cluster:
             "historySeconds": self.history[0],
             "historyBytes": self.history[1],
         }
+        if self.chosen_ports:
+            content["edgePorts"] = list(self.chosen_ports)
         for file in ("cluster.json", "cluster.json.bak"):  # the second is for people who damaged the first
             fs.write_atomic(self.directory / file, json.dumps(content, indent=2).encode() + b"\n")
         self.pki.mkdir(mode=0o700, exist_ok=True)
@@ -139,7 +149,14 @@ def _parse(name: str, root: Path, content: dict[str, Any]) -> Cluster:
     if index not in INDEXES or not 0 < port < 65536 or nodes != _node_names(len(nodes)) or not nodes:
         raise ValueError("its index, nodes or apiPort cannot be")
     history = float(content.get("historySeconds", HISTORY_SECONDS)), int(content.get("historyBytes", HISTORY_BYTES))
-    return Cluster(name, root, NetworkPlan(name, index, nodes, DEFAULT_RUN / name), port, history)
+    ports = _edge_ports(*content["edgePorts"]) if "edgePorts" in content else None
+    return Cluster(name, root, NetworkPlan(name, index, nodes, DEFAULT_RUN / name), port, history, ports)
+
+
+def _edge_ports(http: int, https: int) -> Pair:
+    if not all(0 <= port < 65536 for port in (http, https)):
+        raise ValueError("its edgePorts cannot be")
+    return http, https
 
 
 def load_or_fail(name: str, root: Path) -> Cluster:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
-from sampan.app import kubeconfig
+from sampan.app import edge_ports, kubeconfig
 from sampan.app.config import DOMAIN, Cluster, Wanted, decide
+from sampan.app.supervisor import running
 from sampan.base.clock import SystemClock
 from sampan.base.errors import UserError
 from sampan.base.fs import exclusive
 from sampan.ca.authority import Authority, Leaf
 
 
-def prepare(name: str, root: Path, nodes: int | None, history: Wanted = (None, None)) -> Cluster:
+def prepare(
+    name: str,
+    root: Path,
+    nodes: int | None,
+    history: Wanted = (None, None),
+    ports: edge_ports.Wanted = (None, None),
+) -> Cluster:
     """Decide, issue, write; does nothing that is done already. `history`: see `decide`. Raises UserError."""
     if os.geteuid() != 0:
         raise UserError(
@@ -24,7 +32,7 @@ def prepare(name: str, root: Path, nodes: int | None, history: Wanted = (None, N
     try:
         root.mkdir(parents=True, exist_ok=True)
         with exclusive(root):  # two new clusters at once would choose the same networks
-            cluster = decide(name, root, nodes, history)
+            cluster = _with_ports(decide(name, root, nodes, history), ports)
             cluster.save()
         with exclusive(cluster.directory):
             _certificates(cluster)
@@ -34,6 +42,13 @@ def prepare(name: str, root: Path, nodes: int | None, history: Wanted = (None, N
     except OSError as error:
         raise UserError(f"the state directory cannot be written: {error}", "sampan up --state DIR") from None
     return cluster
+
+
+def _with_ports(cluster: Cluster, wanted: edge_ports.Wanted) -> Cluster:
+    """While it runs, its ports are taken by itself: what it has is its own, and a change waits for the next start."""
+    own = edge_ports.noted(cluster) or () if running(cluster) else ()
+    free = lambda port: port in own or edge_ports.is_free(cluster, port)  # noqa: E731
+    return replace(cluster, chosen_ports=edge_ports.choose(wanted, cluster.chosen_ports, free))
 
 
 def _certificates(cluster: Cluster) -> None:

@@ -9,6 +9,7 @@ from sampan.api import meta
 from sampan.api.meta import Obj
 from sampan.api.pods import is_terminal
 from sampan.api.status import ApiError
+from sampan.app import edge_ports
 from sampan.app.config import Cluster, load_or_fail, names, state_root
 from sampan.app.supervisor import running
 from sampan.cli.options import DEFAULT_CLUSTER, ClusterName, StateDir
@@ -26,6 +27,8 @@ def status(cluster: ClusterName = DEFAULT_CLUSTER, state: StateDir = None) -> in
     for report in restorations(found.store):
         print(f"restored  {report.read_text().strip()}\n          (rm {report} when you have read it)")
     print(f"networks  pods {found.plan.pod_cidr}, services {found.plan.service_cidr}, nodes {found.plan.lan_cidr}")
+    if pid and (gateway := edge_ports.shown(edge_ports.noted(found) or found.edge_ports)):
+        print(f"gateway   {gateway}   (once there is an Ingress or a Gateway)")
     if pid and os.access(found.pki / "admin.key", os.R_OK):
         print(f"API       {found.url}")
         print(f"kubectl   export KUBECONFIG={found.kubeconfig}")

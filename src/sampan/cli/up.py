@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from sampan.app import kubeconfig
-from sampan.app.config import Cluster, state_root
+from sampan.app import edge_ports, kubeconfig
+from sampan.app.config import Cluster, load, state_root
 from sampan.app.prepare import prepare
 from sampan.app.supervisor import running
 from sampan.base.errors import SampanError, UserError
@@ -34,11 +34,23 @@ def up(
     history: Annotated[
         str, typer.Option("--history", help="How long to keep the past: 7d, 1G or 7d,1G \\[default: 24h,256M].")
     ] = "",
+    http_port: Annotated[
+        int | None,
+        typer.Option(
+            "--http-port",
+            help="This machine's port for the default gateway, 0 for none "
+            "\\[default: 80, or 8080 when 80 or 443 is taken; or as before].",
+        ),
+    ] = None,
+    https_port: Annotated[
+        int | None, typer.Option("--https-port", help="The same for HTTPS \\[default: 443 or 8443; or as before].")
+    ] = None,
     state: StateDir = None,
 ) -> int:
     """Bring a cluster up: API server, nodes, networks, DNS. Pods it had before start again."""
     began = time.monotonic()
-    made = prepare(cluster, state_root(state), nodes, retention(history))
+    before = load(cluster, state_root(state))
+    made = prepare(cluster, state_root(state), nodes, retention(history), (http_port, https_port))
     ours = False
     try:
         with exclusive(made.directory):  # a second `up` waits for the first, then finds the cluster up
@@ -47,6 +59,7 @@ def up(
                 _say_what_waits(made)
             else:
                 ours = True
+                _say_what_moved(before, made, (http_port, https_port))
                 _start_or_undo(made)
             told = None if detach else Told()
             if ours:
@@ -64,6 +77,18 @@ def _say_what_waits(cluster: Cluster) -> None:
     """Nodes that were asked for while the cluster runs: they are noted, the next start makes them."""
     if later := [node for node in cluster.plan.nodes if not cluster.node_run(node).exists()]:
         print(f"  not before the next start: {', '.join(later)}   (sampan down --cluster {cluster.name}, then up)")
+    if (now := edge_ports.noted(cluster)) and now != cluster.edge_ports:
+        print(f"  not before the next start: the gateway's ports {_ports(cluster)}")
+
+
+def _say_what_moved(before: Cluster | None, cluster: Cluster, asked: edge_ports.Wanted) -> None:
+    """Ports that somebody else has taken meanwhile."""
+    if before and before.chosen_ports and asked == (None, None) and before.chosen_ports != cluster.chosen_ports:
+        print(f"  the gateway's ports {_ports(before)} are taken by another program: {_ports(cluster)} instead")
+
+
+def _ports(cluster: Cluster) -> str:
+    return "/".join(str(port) if port else "none" for port in cluster.edge_ports)
 
 
 def _stay(cluster: Cluster, told: Told | None, *, merge: bool) -> int:
@@ -123,6 +148,8 @@ def _introduce(cluster: Cluster, merged: bool) -> None:
     plan = cluster.plan
     print(f"  API       {cluster.url}   (from pods: https://kubernetes)")
     print(f"  networks  pods {plan.pod_cidr}, services {plan.service_cidr}, nodes {plan.lan_cidr}")
+    if gateway := edge_ports.shown(edge_ports.noted(cluster) or cluster.edge_ports):
+        print(f"  gateway   {gateway}   (once there is an Ingress or a Gateway)")
     print(f"  kubectl   export KUBECONFIG={cluster.kubeconfig}")
     if merged:
         own = Path(kubeconfig.user_config())

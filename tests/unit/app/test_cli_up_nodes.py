@@ -7,7 +7,11 @@ from sampan.cli import up
 
 def test_up_names_the_nodes_that_wait_for_the_next_start(tmp_path, monkeypatch, capsys):
     made = SimpleNamespace(
-        name="c", directory=tmp_path, plan=SimpleNamespace(nodes=("node-0", "node-1")), node_run=lambda n: tmp_path / n
+        name="c",
+        directory=tmp_path,
+        plan=SimpleNamespace(nodes=("node-0", "node-1")),
+        run=tmp_path,
+        node_run=lambda n: tmp_path / n,
     )
     (tmp_path / "node-0").mkdir()
     monkeypatch.setattr(up, "prepare", lambda *given: made)
