@@ -17,7 +17,10 @@ class Protocol(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Weighted:
-    """A share of traffic. `weight` is relative to the others'; 0 gets none."""
+    """A share of traffic. `weight` is relative to the others'; 0 gets none.
+
+    The cluster "" is nobody: its share of the connections is closed at once.
+    """
 
     cluster: str
     weight: int = 1

@@ -32,13 +32,18 @@ class PathMatch:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """All conditions must hold. `method` "" is any."""
+    """All conditions must hold. `method` "" is any.
+
+    `share` of the requests: the dice are thrown once a request, so that successive routes with 0.2, 0.5 and 1.0 take
+    20, 30 and 50 %.
+    """
 
     path: PathMatch = PathMatch()
     method: str = ""
     headers: tuple[ValueMatch, ...] = ()
     query: tuple[ValueMatch, ...] = ()
     cookies: tuple[ValueMatch, ...] = ()
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,10 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A cluster with its share. The header changes are only for requests that go there, and their answers."""
+    """A cluster with its share. The header changes are only for requests that go there, and their answers.
+
+    The cluster "" is nobody: its share of the requests gets 500.
+    """
 
     cluster: str
     weight: int = 1
