@@ -16,6 +16,7 @@ from sampan.app.facts import node_facts
 from sampan.base.clock import SystemClock
 from sampan.base.tasks import Tasks
 from sampan.client.controller import ControllerManager
+from sampan.client.events import EventRecorder
 from sampan.client.local import LocalClient
 from sampan.controllers import TRIMS, csr_signing, service_account_tokens, table
 from sampan.server.server import Server, ServerConfig
@@ -58,7 +59,9 @@ class ServerProcess:
         self._controllers.start()
         self._follow(scheme)
         scheme.changed.append(lambda: self._follow(scheme))
-        host_ports = HostPorts(cluster.plan.host_table, self._clock)
+        events = EventRecorder(client, self._clock, component="host-ports")
+        tell = lambda service, text: events.event(service, "Warning", "HostPortUnavailable", text)  # noqa: E731
+        host_ports = HostPorts(cluster.plan.host_table, self._clock, tell=tell)
         self._controllers.informers["services"].add_handler(host_ports.service_changed)
         lb_routes = LbRoutes(
             cluster.plan.host_link, {n: node_facts(cluster, n) for n in cluster.plan.nodes}, self._clock
@@ -67,6 +70,7 @@ class ServerProcess:
         self._controllers.informers["endpointslices.discovery.k8s.io"].add_handler(lb_routes.slice_changed)
         await self._controllers.synced()
         self._tasks.start("host-ports", host_ports.run())
+        self._tasks.start("host-ports/events", events.run())
         self._tasks.start("lb-routes", lb_routes.run())
 
     def _follow(self, scheme: Scheme) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from sampan.api import meta
 from sampan.api.meta import Key, Obj
 from sampan.serviceproxy import explain
+from sampan.serviceproxy.forwards import HostPort, owner_of
 from sampan.serviceproxy.model import Chain, Frontend, NodeFacts, Ruleset, Target, within
 from sampan.serviceproxy.rules import compile_all
 
@@ -166,14 +167,21 @@ def _route(packet: Packet, from_host: bool, node: str, world: World) -> list[Ste
     steps: list[Step] = []
     first = next(iter(world.nodes.values()))
     by_ip = {ip: name for name, facts in world.nodes.items() for ip in _own_ips(facts)}
-    if packet.ip in world.host_ips or packet.ip.startswith("127."):
+    loop = packet.ip.startswith("127.")
+    own = packet.ip in world.host_ips or loop
+    if own and (from_host or not loop) and (found := owner_of(HostPort(packet.protocol, packet.port), world.services)):
+        service, to = found
+        text = f"host port {packet.port} leads to the load balancer of {service}, {to.ip}:{to.port}"
+        balanced = packet._replace(source=world.lan_ip, ip=to.ip, port=to.port)
+        return [Step("host", text), *_route(balanced, True, first.name, world)]
+    if own:
         wanted = any(
             port.get("nodePort") == packet.port and (port.get("protocol") or "TCP").lower() == packet.protocol
             for service in world.services
             for port in service["spec"].get("ports") or ()
         )
-        if not wanted or (packet.ip.startswith("127.") and not from_host):
-            where = "the host itself" if not packet.ip.startswith("127.") or from_host else "the pod itself"
+        if not wanted or (loop and not from_host):
+            where = "the host itself" if not loop or from_host else "the pod itself"
             return [Step("route", f"{packet.ip}:{packet.port} is {where}: no NodePort has this number")]
         steps.append(Step("host", f"NodePort {packet.port} of the host leads to node {first.name} ({first.ip})"))
         packet, node = packet._replace(source=world.lan_ip, ip=first.ip), first.name

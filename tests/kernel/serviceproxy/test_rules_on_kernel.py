@@ -16,6 +16,7 @@ from sampan.api.meta import Obj
 from sampan.base.clock import SystemClock
 from sampan.base.netns import inside
 from sampan.serviceproxy import conntrack, nft
+from sampan.serviceproxy.hostclaims import HostClaims
 from sampan.serviceproxy.hostports import HostPorts
 from sampan.serviceproxy.lbroutes import LbRoutes
 from sampan.serviceproxy.model import Ruleset
@@ -102,19 +103,50 @@ def test_node_port_from_the_host(net: Cluster) -> None:
     published = service(type="NodePort", ports=[{"port": 80, "protocol": "TCP", "nodePort": 30080}])
     net.apply([published], [endpoint_slice({net.b4: "b"})])
 
-    async def publish() -> None:
-        ports = HostPorts(plan.host_table, SystemClock())
-        ports.service_changed(None, published)
-        task = asyncio.create_task(ports.run())
-        while not ports.synced():
-            await asyncio.sleep(0.002)
-        task.cancel()
-
-    asyncio.run(publish())
+    asyncio.run(publish(HostPorts(plan.host_table, SystemClock()), published))
     for address in ("127.0.0.1", plan.host_ip, plan.node_ip("a"), plan.node_ip("b")):
         assert ask(HERE, address, 30080)[0] == net.b4
     assert ask(net.pods[net.a2], plan.node_ip("b"), 30080)[0] == net.b4
     assert ask(net.pods[net.a2], plan.host_ip, 30080)[0] == net.b4
+
+
+async def publish(ports: HostPorts, published: Obj) -> None:
+    ports.service_changed(None, published)
+    task = asyncio.create_task(ports.run())
+    while not ports.synced():
+        await asyncio.sleep(0.002)
+    task.cancel()
+
+
+def test_host_ports_lead_to_a_load_balancer(net: Cluster) -> None:
+    plan, ip = net.lab.plan, "172.30.1.129"
+    balanced = service(type="LoadBalancer", externalTrafficPolicy="Local")
+    balanced["metadata"]["annotations"] = {"sampan.io/host-ports": "8080:80,8053:53"}
+    balanced["spec"]["ports"] = [{"port": 80, "protocol": "TCP"}, {"name": "dns", "port": 53, "protocol": "UDP"}]
+    balanced["status"] = {"loadBalancer": {"ingress": [{"ip": ip, "ipMode": "VIP"}]}}
+    here = endpoint_slice({net.a2: "a"})
+    here["ports"].append({"name": "dns", "port": 53, "protocol": "UDP"})
+    net.apply([balanced], [here])
+    claims = HostClaims()
+    asyncio.run(publish(HostPorts(plan.host_table, SystemClock(), claims=claims), balanced))
+    assert ask(net.machine, "198.51.100.1", 8080) == (net.a2, "198.51.100.2")  # another machine keeps its address
+    assert ask(HERE, "127.0.0.1", 8080) == (net.a2, plan.host_ip)
+    assert ask(HERE, "198.51.100.1", 8080) == (net.a2, "198.51.100.1")
+    assert ask(net.pods[net.a3], plan.host_ip, 8080) == (net.a2, plan.host_ip)
+    assert ask(net.pods[net.b4], "198.51.100.1", 8080)[0] == net.a2
+    with inside(net.machine), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(2)
+        client.connect(("198.51.100.1", 8053))
+        client.send(b"?")
+        assert client.recv(99).decode() == f"{net.a2} 198.51.100.2"
+    with pytest.raises(ConnectionRefusedError):
+        connect(net.machine, ("198.51.100.1", 8081), seconds=1)
+    with pytest.raises(OSError, match="in use"):
+        socket.create_server(("198.51.100.1", 8080))
+    asyncio.run(publish(HostPorts(plan.host_table, SystemClock(), claims=claims), service()))
+    with pytest.raises(ConnectionRefusedError):
+        connect(HERE, ("127.0.0.1", 8080), seconds=1)
+    socket.create_server(("198.51.100.1", 8080)).close()
 
 
 def test_external_policy_local_keeps_the_client_or_drops(net: Cluster) -> None:

@@ -45,8 +45,10 @@ def test_host_table_never_masquerades_inside_the_cluster() -> None:
     inside = "{ 172.30.1.0/24, 10.243.0.0/16, 10.97.0.0/16 }"
     assert f"ip saddr {{ 172.30.1.0/24, 10.243.0.0/16 }} ip daddr != {inside} masquerade" in text
     assert text.count("@nodeports dnat to 172.30.1.2") == 2
+    assert text.count("th dport map @hostports") == 2
     assert "delete" not in text
     assert "flush set" not in text
+    assert "flush map" not in text
 
 
 def test_forwarding_is_restored_by_the_last_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,7 +209,8 @@ def test_host_ports() -> None:
         await settle()
         task.cancel()
         assert kernel.texts == [
-            "flush set ip sampan-dev nodeports\nadd element ip sampan-dev nodeports { tcp . 30080 }\n",
+            "flush set ip sampan-dev nodeports\nflush map ip sampan-dev hostports\n"
+            "add element ip sampan-dev nodeports { tcp . 30080 }\n",
             "delete element ip sampan-dev nodeports { tcp . 30080 }\n"
             "add element ip sampan-dev nodeports { udp . 30053 }\n",
             "delete element ip sampan-dev nodeports { udp . 30053 }\n",

@@ -120,3 +120,15 @@ def test_a_load_balancer_from_the_host_and_from_a_pod() -> None:
     assert "pod default/web-2 on node b" in follow(ip, **world)[-1].text  # a pod's own node does it
     assert "Service default/web has no port 81; it has 80/TCP" in follow(ip, 81, **world)[-1].text
     assert "no Service has the address 172.30.0.140" in follow("172.30.0.140", source=None, **world)[-1].text
+
+
+def test_a_host_port_leads_to_its_load_balancer() -> None:
+    balanced = service(type="LoadBalancer", **SELECTED)
+    balanced["metadata"]["annotations"] = {"sampan.io/host-ports": "8080:80"}
+    balanced["status"] = {"loadBalancer": {"ingress": [{"ip": "172.30.0.129"}]}}
+    for host, source in (("127.0.0.1", None), ("192.0.2.2", None), ("192.0.2.2", CLIENT)):
+        steps = follow(host, 8080, source=source, services=[balanced])
+        assert "host port 8080 leads to the load balancer of default/web, 172.30.0.129:80" in [s.text for s in steps]
+        assert steps[-1].stage == "endpoint"
+        assert steps[-1].ok
+    assert "is the pod itself" in follow("127.0.0.1", 8080, services=[balanced])[-1].text

@@ -15,30 +15,33 @@ REMEMBERED = "ip_forward"  # in the cluster's run directory: what FORWARDING was
 
 
 def table(plan: NetworkPlan) -> str:
-    """The nft transaction that makes the cluster's table. It may run again at any time: `nodeports` keeps its elements.
+    """The nft transaction that makes the cluster's table. It may run again at any time: its sets keep their elements.
 
-    `nodeports` is filled by serviceproxy.hostports. A packet for one of them that is addressed to the host itself goes
-    to node 0, whose own rules know the Service.
+    Both are filled by serviceproxy.hostports. A packet for a NodePort that is addressed to the host itself goes to
+    node 0, whose own rules know the Service; one for a host port to the load balancer it is for.
     """
     name, link, node = plan.host_table, plan.host_link, plan.node_ip(plan.nodes[0])
     to_node = f"fib daddr type local meta l4proto . th dport @nodeports dnat to {node}"
+    to_balancer = "fib daddr type local meta l4proto { tcp, udp } dnat ip to meta l4proto . th dport map @hostports"
     own, everywhere = f"{{ {plan.lan_cidr}, {plan.pod_cidr} }}", f"{{ {', '.join(plan.cidrs)} }}"
     chains = {
-        # route_localnet lets 127.0.0.1 out to NodePorts; nobody on the LAN may use it to come in.
+        # route_localnet lets 127.0.0.1 out to these ports; nobody on the LAN may use it to come in.
         "guard": ("filter hook prerouting priority raw", [f'iifname "{link}" ip daddr 127.0.0.0/8 drop']),
-        "prerouting": ("nat hook prerouting priority dstnat", [to_node]),
-        "output": ("nat hook output priority -100", [to_node]),
+        "prerouting": ("nat hook prerouting priority dstnat", [to_node, to_balancer]),
+        "output": ("nat hook output priority -100", [to_node, to_balancer]),
         "postrouting": (
             "nat hook postrouting priority srcnat",
             [
                 f'oifname "{link}" ip saddr 127.0.0.0/8 masquerade',
-                # A pod that asks the host for a NodePort: the answer has to come back through the host.
+                # A pod that asks the host for one of these ports: the answer has to come back through the host.
                 f'oifname "{link}" ct status dnat ip saddr {own} masquerade',
                 f'oifname != "{link}" ip saddr {own} ip daddr != {everywhere} masquerade',
             ],
         ),
     }
+    balancers = "type inet_proto . inet_service : ipv4_addr . inet_service"
     lines = [f"add table ip {name}", f"add set ip {name} nodeports {{ type inet_proto . inet_service; }}"]
+    lines.append(f"add map ip {name} hostports {{ {balancers}; }}")
     for chain, (hook, rules) in chains.items():
         lines += [f"add chain ip {name} {chain} {{ type {hook}; }}", f"flush chain ip {name} {chain}"]
         lines += [f"add rule ip {name} {chain} {rule}" for rule in rules]
