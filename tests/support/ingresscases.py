@@ -1,0 +1,67 @@
+"""Golden cases of Ingresses: their input as the translator wants it, its output as people want to read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import golden
+from golden import Case
+
+from sampan.api.meta import Key
+from sampan.gateway.types import Resources, Result
+from sampan.ir import Secret
+
+PLURALS = {
+    "Ingress": "ingresses.networking.k8s.io",
+    "IngressClass": "ingressclasses.networking.k8s.io",
+    "Service": "services",
+    "Secret": "secrets",
+    "ConfigMap": "configmaps",
+}
+OWN = Key("", "")
+HTTP, HTTPS = 10080, 10443
+CLASS = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "IngressClass",
+    "metadata": {"name": "nginx", "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}},
+    "spec": {"controller": "k8s.io/ingress-nginx"},
+}
+
+
+def resources(case: Case) -> Resources:
+    return made(case.input)
+
+
+def made(entries: list[dict[str, Any]], *, class_too: bool = True) -> Resources:
+    """The default class is there; `Service` objects may be shortened to {kind, name, ports: [80]}."""
+    full = [_service(entry) if "name" in entry else entry for entry in entries]
+    objects = golden.objects([*([CLASS] if class_too else []), *full], PLURALS)
+    chain, key = golden.pair(("ingress.local",))
+    default = Secret("ingress/default-certificate", chain, key)
+    return Resources(objects, "172.30.0.128", {(OWN, 80): HTTP, (OWN, 443): HTTPS}, default)
+
+
+def _service(short: dict[str, Any]) -> dict[str, Any]:
+    assert short["kind"] == "Service"
+    ports = [p if isinstance(p, dict) else {"port": p} for p in short.get("ports", (80,))]
+    spec = {"clusterIP": "10.96.0.100", "ports": ports} | short.get("spec", {})
+    metadata = {"name": short["name"], "namespace": short.get("namespace", "default")}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
+def shown(result: Result) -> dict[str, Any]:
+    """Listeners and routes first: that is what one looks for. What goes without saying is left out."""
+    parts = {
+        "listeners": golden.readable(result.listeners),
+        "hosts": [golden.readable(host) for table in result.tables.values() for host in table.hosts],
+        "clusters": golden.readable(result.clusters),
+        "endpoints": golden.readable(result.endpoints),
+        "secrets": {k: golden.readable(v) for k, v in sorted(result.secrets.items()) if "default" not in k},
+        "statuses": {f"{ref.namespace}/{ref.name}": status for ref, status in result.statuses.items()},
+        "notices": [
+            f"{n.type} {n.reason} {n.about.resource.split('.')[0]} {n.about.namespace}/{n.about.name}: {n.message}"
+            for n in result.notices
+            if n.reason != "Sync"
+        ],
+    }
+    return {name: part for name, part in parts.items() if part}
