@@ -127,8 +127,10 @@ def until(check: Callable[[], object], what: str, timeout: float = 30) -> object
         time.sleep(0.1)
 
 
-def fetch(url: str, timeout: float = 5) -> dict:
-    with urllib.request.urlopen(url, timeout=timeout) as answer:
+def fetch(url: str, timeout: float = 5, host: str = "") -> dict:
+    """The JSON of a URL; `host` is sent as Host."""
+    request = urllib.request.Request(url, headers={"Host": host} if host else {})
+    with urllib.request.urlopen(request, timeout=timeout) as answer:
         return json.load(answer)
 
 
@@ -139,10 +141,10 @@ def answered_by(url: str, requests: int) -> collections.Counter[str]:
 class Load:
     """Requests from a few threads until left; `answered` counts by pod, `failed` has what went wrong."""
 
-    def __init__(self, url: str, threads: int = 4) -> None:
+    def __init__(self, url: str, threads: int = 4, host: str = "") -> None:
         self.answered: collections.Counter[str] = collections.Counter()
         self.failed: list[str] = []
-        self._url = url
+        self._url, self._host = url, host
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
 
@@ -163,7 +165,7 @@ class Load:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self.answered[fetch(self._url)["hostname"]] += 1
+                self.answered[fetch(self._url, host=self._host)["hostname"]] += 1
             except (OSError, ValueError) as error:
                 self.failed.append(f"{time.strftime('%X')} {error!r}")
 

@@ -74,6 +74,11 @@ class Cluster:
         return self.directory / "logs"
 
     @property
+    def snapshots(self) -> Path:
+        """The last configuration of each kind of proxy, keys included: 0700."""
+        return self.directory / "xds"
+
+    @property
     def images(self) -> Path:
         return self.root / "images"
 

@@ -38,6 +38,7 @@ def prepare(
             _certificates(cluster)
             kubeconfig.write(cluster)
             cluster.logs.mkdir(exist_ok=True)
+            cluster.snapshots.mkdir(mode=0o700, exist_ok=True)
             (root / "images").mkdir(exist_ok=True)
     except OSError as error:
         raise UserError(f"the state directory cannot be written: {error}", "sampan up --state DIR") from None
@@ -59,6 +60,7 @@ def _certificates(cluster: Cluster) -> None:
     leaves = [
         Leaf("server", "kube-apiserver", hosts=hosts, server=True),
         Leaf("admin", "kubernetes-admin", ("system:masters",), client=True),
+        Leaf("gateway", "sampan:proxy:sampan-system/gateway", ("sampan:proxies",), client=True),
         *(Leaf(f"agent-{n}", f"system:node:{n}", ("system:nodes",), client=True) for n in cluster.plan.nodes),
     ]
     for leaf in leaves:

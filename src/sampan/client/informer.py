@@ -77,6 +77,10 @@ class Informer:
     def __len__(self) -> int:
         return len(self._objects)
 
+    def snapshot(self) -> dict[Key, Obj]:
+        """All objects as they are now, for a reader who takes his time."""
+        return dict(self._objects)
+
     def add_handler(self, handler: Handler) -> None:
         """Call `handler` for what is there already, then for each change."""
         self._handlers.append(handler)

@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -40,6 +41,7 @@ DEFAULTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "registry.k8s.io/pause": (("sleep",), ("infinity",)),
     "gcr.io/google_containers/pause*": (("sleep",), ("infinity",)),
     "python": ((), ("python3",)),
+    "sampan.io/envoy": ((sys.executable, "-m", "sampan.xds.launcher"), ()),  # the gateway's pods
 }
 
 
