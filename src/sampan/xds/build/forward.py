@@ -1,0 +1,94 @@
+"""Sending a request on: targets, timeouts, retries, mirrors, upgrades, hashing."""
+
+from __future__ import annotations
+
+from envoy.config.route.v3 import route_components_pb2
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
+
+from sampan import ir
+from sampan.xds.build.headers import change_request, change_response
+from sampan.xds.build.rewrites import rewrite
+from sampan.xds.messages import Message, boolean, duration, extension, share, uint32
+
+# What the HTTP connection manager says for all routes; a route repeats only what differs.
+STREAM_IDLE_TIMEOUT = 300.0
+
+
+def forward(made: Message, wanted: ir.Forward, path: ir.PathMatch) -> None:
+    """`made` is a Route. Without any target that has a weight there is nobody to ask: 500, as Gateway API has it."""
+    if not any(target.weight for target in wanted.targets):
+        made.direct_response.status = 500
+        return
+    action = made.route
+    _targets(action, wanted.targets)
+    # Envoy's default would be 15 s.
+    action.timeout.CopyFrom(duration(wanted.timeout))
+    if wanted.idle_timeout != STREAM_IDLE_TIMEOUT:
+        action.idle_timeout.CopyFrom(duration(wanted.idle_timeout))
+    if wanted.rewrite:
+        rewrite(action, wanted.rewrite, path)
+    if wanted.retry:
+        action.retry_policy.CopyFrom(_retry(wanted.retry))
+    action.request_mirror_policies.extend(map(_mirror, wanted.mirrors))
+    for protocol in wanted.upgrades:
+        action.upgrade_configs.add(upgrade_type=protocol, enabled=boolean(True))
+    action.hash_policy.extend(map(_hash, wanted.hash_on))
+
+
+def _targets(action: Message, targets: tuple[ir.Target, ...]) -> None:
+    alive = [target for target in targets if target.weight]
+    if len(alive) == 1 and not (alive[0].request_headers or alive[0].response_headers):
+        action.cluster = alive[0].cluster
+        return
+    for target in alive:
+        made = action.weighted_clusters.clusters.add(name=target.cluster, weight=uint32(target.weight))
+        change_request(made, target.request_headers)
+        change_response(made, target.response_headers)
+
+
+def _retry(wanted: ir.Retry) -> Message:
+    """Elsewhere: up to three picks that avoid those who have failed already."""
+    conditions = wanted.on + (("retriable-status-codes",) if wanted.codes else ())
+    made = route_components_pb2.RetryPolicy(
+        retry_on=",".join(dict.fromkeys(conditions)),
+        num_retries=uint32(wanted.attempts),
+        retriable_status_codes=wanted.codes,
+        host_selection_retry_max_attempts=3,
+    )
+    previous = extension("envoy.retry_host_predicates.previous_hosts", previous_hosts_pb2.PreviousHostsPredicate())
+    made.retry_host_predicate.add(name=previous.name, typed_config=previous.typed_config)
+    if wanted.per_try_timeout:
+        made.per_try_timeout.CopyFrom(duration(wanted.per_try_timeout))
+    if wanted.backoff:
+        made.retry_back_off.base_interval.CopyFrom(duration(wanted.backoff))
+        # The default maximum is ten times a base of 25 ms: a longer base would be refused.
+        made.retry_back_off.max_interval.CopyFrom(duration(wanted.backoff * 10))
+    return made
+
+
+def _mirror(wanted: ir.Mirror) -> Message:
+    made = route_components_pb2.RouteAction.RequestMirrorPolicy(
+        cluster=wanted.cluster, runtime_fraction=share(wanted.share), disable_shadow_host_suffix_append=True
+    )
+    if wanted.host:
+        made.host_rewrite_literal = wanted.host
+    return made
+
+
+def _hash(source: str) -> Message:
+    made = route_components_pb2.RouteAction.HashPolicy()
+    kind, _, name = source.partition(":")
+    match kind:
+        case "header":
+            made.header.header_name = name
+        case "cookie":
+            made.cookie.name = name
+        case "query":
+            made.query_parameter.name = name
+        case "path":
+            made.header.header_name = ":path"
+        case "source-ip":
+            made.connection_properties.source_ip = True
+        case _:
+            raise ValueError(f"hash_on {source!r}")
+    return made

@@ -1,0 +1,60 @@
+"""How a cluster speaks to its endpoints: TLS and the version of HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from envoy.config.core.v3 import protocol_pb2
+from envoy.extensions.transport_sockets.tls.v3 import common_pb2, tls_pb2
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+from envoy.type.matcher.v3 import string_pb2
+
+from sampan import ir
+from sampan.xds.build.secrets import by_name, system_roots, tls_parameters
+from sampan.xds.messages import Message, uint32
+
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def http2_options() -> Message:
+    """The windows of Envoy's best practices for an edge."""
+    return protocol_pb2.Http2ProtocolOptions(
+        initial_stream_window_size=uint32(64 * 1024), initial_connection_window_size=uint32(1024 * 1024)
+    )
+
+
+def http_options(cluster: ir.Cluster) -> Message | None:
+    """None: HTTP/1.1, which needs no words."""
+    options = http_protocol_options_pb2.HttpProtocolOptions
+    if cluster.http2_auto and cluster.tls:
+        auto = options.AutoHttpConfig(http2_protocol_options=http2_options())
+        return options(auto_config=auto)
+    if cluster.http2:
+        return options(explicit_http_config=options.ExplicitHttpConfig(http2_protocol_options=http2_options()))
+    return None
+
+
+def tls_context(tls: ir.UpstreamTls, http2: bool, secrets: Container[str]) -> Message:
+    """Without `ca` nothing is checked. A `ca` that is not there leaves nothing to trust: every connection fails."""
+    context = tls_pb2.UpstreamTlsContext(sni=tls.sni)
+    common = context.common_tls_context
+    if tls.client_certificate and tls.client_certificate in secrets:
+        common.tls_certificate_sds_secret_configs.append(by_name(tls.client_certificate))
+    if parameters := tls_parameters(tls.minimum, tls.maximum, tls.ciphers):
+        common.tls_params.CopyFrom(parameters)
+    if http2:
+        common.alpn_protocols.append("h2")
+    if tls.ca == "system":
+        common.validation_context.CopyFrom(system_roots())
+        common.validation_context.match_typed_subject_alt_names.extend(map(_name, tls.names))
+    elif tls.ca:
+        combined = common.combined_validation_context
+        combined.default_validation_context.match_typed_subject_alt_names.extend(map(_name, tls.names))
+        combined.validation_context_sds_secret_config.CopyFrom(by_name(tls.ca))
+    return context
+
+
+def _name(name: str) -> Message:
+    matcher = common_pb2.SubjectAltNameMatcher
+    kind = matcher.URI if "://" in name else matcher.DNS
+    return matcher(san_type=kind, matcher=string_pb2.StringMatcher(exact=name))

@@ -1,0 +1,70 @@
+"""Route tables. Their bytes are joined from those of their virtual hosts, and these from those of their routes: one
+changed route of thousands is one route built, and some copying.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sampan import ir
+from sampan.xds.build.kept import Kept
+from sampan.xds.build.routes import route
+from sampan.xds.messages import resource, serialized
+from sampan.xds.types import Resource
+from sampan.xds.wire import nested, number, text
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A part of a table: its bytes as a field of what it stands in, and what the whole must know of it.
+
+    `filters`: the instances that it needs in the listener. `body`: the longest answer it gives by itself.
+    """
+
+    field: bytes
+    filters: frozenset[str] = frozenset()
+    origins: tuple[ir.Origin, ...] = ()
+    body: int = 0
+
+
+@dataclass(slots=True)
+class Table:
+    """What was made of one RouteTable, kept for the next time."""
+
+    name: str
+    hosts: Kept[str, ir.VirtualHost, Made] = field(default_factory=Kept)
+    routes: dict[str, Kept[str, ir.Route, Made]] = field(default_factory=dict)
+
+    def build(self, table: ir.RouteTable) -> tuple[Resource, frozenset[str]]:
+        """The resource, and the names of the filters that its routes need."""
+        made = self.hosts.all(((host.name, host) for host in table.hosts), self._host)
+        self.routes = {host.name: self.routes[host.name] for host in table.hosts}
+        # ignore_port_in_host_matching; names of clusters may be news that have not arrived yet.
+        head = text(1, self.name) + number(14, 1) + nested(7, b"")
+        longest = max((one.body for one in made), default=0)
+        if longest > 4096:
+            head += nested(11, number(1, longest))
+        body = head + b"".join([one.field for one in made])
+        origins = [origin for one in made for origin in one.origins]
+        return resource(self.name, body, origins), frozenset().union(*{one.filters for one in made})
+
+    def _host(self, host: ir.VirtualHost) -> Made:
+        kept = self.routes.setdefault(host.name, Kept())
+        made = kept.all(((route.name, route) for route in host.routes), _route)
+        head = text(1, host.name) + b"".join(text(2, domain.lower()) for domain in host.domains)
+        return Made(
+            nested(2, head + b"".join([one.field for one in made])),
+            frozenset().union(*{one.filters for one in made}),
+            tuple(dict.fromkeys(origin for one in made for origin in one.origins)),
+            max((one.body for one in made), default=0),
+        )
+
+
+def _route(wanted: ir.Route) -> Made:
+    made = route(wanted)
+    return Made(
+        nested(3, serialized(made)),
+        frozenset(made.typed_per_filter_config),
+        (wanted.origin,) if wanted.origin else (),
+        len(made.direct_response.body.inline_string.encode()) if made.HasField("direct_response") else 0,
+    )

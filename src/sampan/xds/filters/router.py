@@ -1,0 +1,16 @@
+"""Sends the request to the cluster."""
+
+from __future__ import annotations
+
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+
+from sampan.xds.messages import Message, typed
+
+NAME = "envoy.filters.http.router"
+
+
+def of_listener() -> Message:
+    """x-envoy-… headers are for meshes of Envoys: nobody at an edge asked for them."""
+    config = typed(router_pb2.Router(suppress_envoy_headers=True))
+    return http_connection_manager_pb2.HttpFilter(name=NAME, typed_config=config)
