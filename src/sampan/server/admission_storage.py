@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 CLAIMS, VOLUMES = "persistentvolumeclaims", "persistentvolumes"
 _CLASSES = "storageclasses.storage.k8s.io"
 _FINALIZERS = {CLAIMS: "kubernetes.io/pvc-protection", VOLUMES: "kubernetes.io/pv-protection"}
-_DEFAULT_INGRESS = "ingressclass.kubernetes.io/is-default-class"
 
 
 def default_storage_class(request: Attributes) -> None:
@@ -43,7 +42,7 @@ def default_ingress_class(request: Attributes) -> None:
     if "ingressClassName" in request.obj["spec"] or ingress.CLASS_ANNOTATION in meta.annotations(request.obj):
         return
     classes = request.scan("ingressclasses.networking.k8s.io", "")
-    if name := _newest(classes, lambda obj: meta.annotations(obj).get(_DEFAULT_INGRESS) == "true"):
+    if name := _newest(classes, lambda obj: meta.annotations(obj).get(ingress.DEFAULT_CLASS) == "true"):
         request.obj["spec"]["ingressClassName"] = name
 
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from sampan.api import meta, rbac
-from sampan.api.kinds import priorityclass, storageclass
+from sampan.api.kinds import ingress, priorityclass, storageclass
 from sampan.api.meta import Obj
 from sampan.api.status import ApiError
 from sampan.server import default_roles
@@ -21,6 +21,21 @@ STORAGE_CLASS: Obj = {
     "reclaimPolicy": "Delete",
     "volumeBindingMode": "WaitForFirstConsumer",
     "allowVolumeExpansion": True,
+}
+# Signs with the machine's own authority. Only `controllers.certmanager` knows what its secretName means.
+ISSUERS = "clusterissuers.cert-manager.io"
+ISSUER: Obj = {
+    "metadata": {
+        "name": "sampan-ca",
+        "annotations": {
+            "kubernetes.io/description": "Signs with this machine's own authority: `sampan ca` says where."
+        },
+    },
+    "spec": {"ca": {"secretName": "sampan.io/local-ca"}},
+}
+INGRESS_CLASS: Obj = {
+    "metadata": {"name": "nginx", "annotations": {ingress.DEFAULT_CLASS: "true"}},
+    "spec": {"controller": ingress.NGINX},
 }
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
@@ -47,9 +62,18 @@ async def roles(registry: Registry) -> None:
 
 
 async def classes(registry: Registry) -> None:
-    """The system's priorities, and a storage class whose volumes are local directories."""
+    """The system's priorities, a storage class whose volumes are local directories, the class of the gateway."""
     work = [_ensure(registry, "priorityclasses.scheduling.k8s.io", obj) for obj in priorityclass.SYSTEM]
-    await asyncio.gather(*work, _ensure(registry, "storageclasses.storage.k8s.io", STORAGE_CLASS))
+    work.append(_ensure(registry, "storageclasses.storage.k8s.io", STORAGE_CLASS))
+    await asyncio.gather(*work, _ensure(registry, "ingressclasses.networking.k8s.io", INGRESS_CLASS))
+
+
+async def issuer(registry: Registry) -> None:
+    """Who signs certificates unless somebody else is asked to; not while the user does without cert-manager's kinds."""
+    if ISSUERS in registry.scheme.by_id:
+        key = registry.binding(ISSUERS).key("", ISSUER["metadata"]["name"])
+        if registry.store.get(key) is None:  # not read: that would compile a schema
+            await _ensure(registry, ISSUERS, ISSUER)
 
 
 async def _role(registry: Registry, resource: str, obj: Obj) -> None:

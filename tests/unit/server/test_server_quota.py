@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from functools import partial
 from ipaddress import IPv4Network
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from sampan.api.kinds import SCHEME
 from sampan.api.status import ApiError
 from sampan.base.clock import FakeClock
-from sampan.server import eviction
+from sampan.server import bootstrap, eviction
 from sampan.server.allocators import Services
 from sampan.server.registry import Registry
 from sampan.server.types import Options
@@ -154,6 +155,22 @@ def test_claims_get_the_default_class_and_protection():
         assert claim["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
         plain = (await registry.create("persistentvolumeclaims", obj("e", spec=spec | {"storageClassName": ""}))).obj
         assert plain["spec"]["storageClassName"] == ""
+
+    run(work)
+
+
+def test_ingresses_get_the_default_class_unless_they_name_one():
+    async def work(registry):
+        await bootstrap.classes(registry)
+        create = partial(registry.create, "ingresses.networking.k8s.io")
+        backend = {"service": {"name": "web", "port": {"number": 80}}}
+        plain = (await create(obj("plain", spec={"defaultBackend": backend}))).obj
+        assert plain["spec"]["ingressClassName"] == "nginx"
+        named = (await create(obj("named", spec={"defaultBackend": backend, "ingressClassName": "other"}))).obj
+        assert named["spec"]["ingressClassName"] == "other"
+        legacy = obj("legacy", spec={"defaultBackend": backend})
+        legacy["metadata"]["annotations"] = {"kubernetes.io/ingress.class": "nginx"}
+        assert "ingressClassName" not in (await create(legacy)).obj["spec"]  # kubectl shows <none>
 
     run(work)
 

@@ -16,6 +16,8 @@ from sampan.api.status import FieldError
 from sampan.api.table import AGE, NAME, age, shortened
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
+NGINX = "k8s.io/ingress-nginx"  # the controller that classes of the nginx dialect name
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 _BAD_SEQUENCES = ("//", "/./", "/../", "%2f", "%2F")
 _BAD_ENDS = ("/..", "/.")

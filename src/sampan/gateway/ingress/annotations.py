@@ -100,7 +100,7 @@ TABLE: Mapping[str, Annotation] = {
         v.one_of("round_robin", "ewma", "chash", "chashsubset", "sticky_balanced", "sticky_persistent"),
         "round_robin; ewma is least-request here",
     ),
-    "upstream-hash-by": _works(v.hash_key, "consistent hashing by $request_uri, $remote_addr, $http_NAME, $cookie_NAME, …"),
+    "upstream-hash-by": _works(v.hash_key, "consistent hashing by $request_uri, $remote_addr, $http_NAME, …"),
     "upstream-hash-by-subset": _lacks("one endpoint a key", "false"),
     "upstream-hash-by-subset-size": _lacks("one endpoint a key"),
     "mirror-target": _works(v.anything, "a copy of each request goes there; its path is the request's"),

@@ -7,19 +7,16 @@ Ingress controllers).
 from __future__ import annotations
 
 from sampan.api import meta
-from sampan.api.kinds.ingress import CLASS_ANNOTATION
+from sampan.api.kinds.ingress import CLASS_ANNOTATION, NGINX
 from sampan.api.meta import Obj
 from sampan.gateway.types import Objects
 
-CONTROLLER = "k8s.io/ingress-nginx"
 NAME = "nginx"
 
 
 def names(classes: Objects) -> frozenset[str]:
     """The classes that are served."""
-    return frozenset(
-        key.name for key, obj in classes.items() if (obj.get("spec") or {}).get("controller") == CONTROLLER
-    )
+    return frozenset(key.name for key, obj in classes.items() if (obj.get("spec") or {}).get("controller") == NGINX)
 
 
 def ours(ingress: Obj, classes: frozenset[str]) -> bool:
