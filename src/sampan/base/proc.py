@@ -14,13 +14,17 @@ async def run(argv: Sequence[str], stdin: bytes = b"") -> bytes:
 
     Raises ProcessError on an exit code other than 0, UserError when the program is not installed.
     """
+    given = subprocess.PIPE if stdin else subprocess.DEVNULL
     try:
         process = await asyncio.create_subprocess_exec(
-            *argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            *argv, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
     except FileNotFoundError:
         raise UserError(f"the program {argv[0]} is not installed", f"install the package that has {argv[0]}") from None
-    out, err = await process.communicate(stdin)
+    try:
+        out, err = await process.communicate(stdin or None)
+    except RuntimeError:  # uvloop's word for a pipe that is closed: the program was gone before it was given anything
+        raise ProcessError(argv, await process.wait(), "it ended without reading its input") from None
     if process.returncode:
         raise ProcessError(argv, process.returncode, err.decode(errors="replace"))
     return out

@@ -12,14 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import uvloop
 import yaml
 
 from sampan.app import config, kubeconfig, processes
 from sampan.app.config import Cluster, load
 from sampan.app.destroy import _clear
 from sampan.app.supervisor import LOCK, claim, running
-from sampan.base.errors import UserError
+from sampan.base.errors import ProcessError, UserError
 from sampan.base.fs import exclusive, write_atomic
+from sampan.base.proc import run
 from sampan.base.tasks import Tasks
 from sampan.ca.authority import Authority, Leaf
 from sampan.node.network import NetworkPlan
@@ -234,6 +236,17 @@ def test_a_machine_without_room_for_a_process_leaks_nothing(tmp_path: Path, monk
         child.start()
     assert len(os.listdir("/proc/self/fd")) == before
     assert child.process is None
+
+
+def test_a_program_that_ends_at_once_is_no_riddle_to_the_event_loop() -> None:
+    async def main() -> None:
+        for _ in range(30):
+            assert await run(["true"]) == b""
+            assert await run(["cat"], b"x") == b"x"
+            with pytest.raises(ProcessError, match="false exited with 1"):
+                await run(["false"], b"something")
+
+    uvloop.run(main())
 
 
 def test_half_a_file_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
