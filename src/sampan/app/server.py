@@ -11,6 +11,7 @@ from sampan.api import meta
 from sampan.api.kinds import SCHEME
 from sampan.api.meta import Obj
 from sampan.api.scheme import Scheme
+from sampan.app import localca
 from sampan.app.config import NODE_PORTS, Cluster
 from sampan.app.facts import node_facts
 from sampan.base.clock import SystemClock
@@ -18,7 +19,7 @@ from sampan.base.tasks import Tasks
 from sampan.client.controller import ControllerManager
 from sampan.client.events import EventRecorder
 from sampan.client.local import LocalClient
-from sampan.controllers import TRIMS, csr_signing, service_account_tokens, table
+from sampan.controllers import TRIMS, certificaterequest, csr_signing, service_account_tokens, table
 from sampan.server.server import Server, ServerConfig
 from sampan.server.types import Deletion, User
 from sampan.server.watch import Asked
@@ -51,7 +52,8 @@ class ServerProcess:
         root_ca = (cluster.pki / "ca.crt").read_text()
         accounts = service_account_tokens.controller(root_ca, self._server.tokens.legacy)
         rows = table(scheme, root_ca, cluster.directory / "volumes", cluster.plan.lb_cidr)
-        rows = (*rows, accounts, csr_signing.controller(self._sign))
+        signing = csr_signing.controller(self._sign), certificaterequest.controller(self._local_ca)
+        rows = (*rows, accounts, *signing)
         self._controllers = ControllerManager(rows, client, self._clock, trims=TRIMS)
         await self._server.start()
         for report in set(restorations(cluster.store)) - set(known):
@@ -82,6 +84,9 @@ class ServerProcess:
         await self._controllers.stop()
         await self._server.close()
         await self._store.close()
+
+    def _local_ca(self) -> tuple[bytes, bytes]:
+        return localca.ensure(self._cluster.root, self._clock.now())
 
     def _sign(self, signer: str, pem: bytes, usages: list[str], seconds: int | None, now: datetime) -> bytes:
         """A certificate for a request. Raises ValueError."""

@@ -39,15 +39,15 @@ _PEM = serialization.Encoding.PEM
 
 @dataclass(frozen=True)
 class Names:
-    """Whom a certificate is for. `subject`: by the words of `SUBJECT`. Compared without regard to order."""
+    """Whom a certificate is for. `subject`: by the words of `SUBJECT`."""
 
     common_name: str = ""
     serial_number: str = ""
-    subject: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    dns: frozenset[str] = frozenset()
-    ips: frozenset[str] = frozenset()
-    uris: frozenset[str] = frozenset()
-    emails: frozenset[str] = frozenset()
+    subject: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dns: tuple[str, ...] = ()
+    ips: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class Facts:
     not_before: datetime | None = None
     not_after: datetime | None = None
     authority: bool = False
+
+    @property
+    def nameless(self) -> bool:
+        """Is the subject empty?"""
+        return not (self.names.common_name or self.names.serial_number or self.names.subject)
 
 
 @dataclass(frozen=True)
@@ -329,10 +334,10 @@ def _names(subject: x509.Name, of: x509.Certificate | x509.CertificateSigningReq
         base.common_name,
         base.serial_number,
         base.subject,
-        frozenset(alternative.get_values_for_type(x509.DNSName)),
-        frozenset(map(str, alternative.get_values_for_type(x509.IPAddress))),
-        frozenset(alternative.get_values_for_type(x509.UniformResourceIdentifier)),
-        frozenset(alternative.get_values_for_type(x509.RFC822Name)),
+        tuple(alternative.get_values_for_type(x509.DNSName)),
+        tuple(map(str, alternative.get_values_for_type(x509.IPAddress))),
+        tuple(alternative.get_values_for_type(x509.UniformResourceIdentifier)),
+        tuple(alternative.get_values_for_type(x509.RFC822Name)),
     )
 
 
@@ -340,7 +345,7 @@ def _subject_names(subject: x509.Name) -> Names:
     def values(oid: x509.ObjectIdentifier) -> Iterable[str]:
         return (str(part.value) for part in subject.get_attributes_for_oid(oid))
 
-    parts = {word: frozenset(values(oid)) for word, oid in SUBJECT.items()}
+    parts = {word: tuple(values(oid)) for word, oid in SUBJECT.items()}
     common, serial = (next(iter(values(oid)), "") for oid in (NameOID.COMMON_NAME, NameOID.SERIAL_NUMBER))
     return Names(common, serial, {word: found for word, found in parts.items() if found})
 

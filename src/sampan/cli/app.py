@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from sampan.base.errors import SampanError, UserError
-from sampan.cli import backup, doctor, down, get, history, image, kubeconfig, status, trace, up
+from sampan.cli import backup, ca, doctor, down, get, history, image, kubeconfig, status, trace, up
 
 app = typer.Typer(
     name="sampan",
@@ -24,6 +24,7 @@ app.command("down")(down.down)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.command("kubeconfig")(kubeconfig.kubeconfig)
+app.command("ca")(ca.ca)
 app.command("trace")(trace.trace)
 app.command("history")(history.history)
 app.command("get")(get.get)

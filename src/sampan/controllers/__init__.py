@@ -11,6 +11,8 @@ from pathlib import Path
 from sampan.api.scheme import Scheme
 from sampan.client.env import Controller
 from sampan.controllers import (
+    certificate,
+    certificate_shim,
     clusterrole_aggregation,
     cronjob,
     customresourcedefinition,
@@ -23,6 +25,7 @@ from sampan.controllers import (
     ephemeral_volume,
     garbagecollector,
     horizontalpodautoscaler,
+    issuer,
     job,
     loadbalancer,
     namespace,
@@ -71,6 +74,10 @@ def table(scheme: Scheme, root_ca_pem: str, volumes: Path, lb_cidr: str) -> tupl
         resourcequota.controller(),  # what is used of each namespace's quotas
         nodelifecycle.controller(),  # silent nodes → taints, evictions
         podgc.controller(),  # pods nobody would ever end
+        issuer.controller(),  # who may sign certificates
+        certificate_shim.ingress_controller(),  # Ingresses' annotations → Certificates
+        certificate_shim.gateway_controller(),  # … and Gateways'
+        certificate.controller(),  # Certificates → requests, and Secrets when they are signed
         customresourcedefinition.controller(),  # names of custom resources; their end
         namespace.controller(scheme),  # deleted namespaces → empty ones
         clusterrole_aggregation.controller(),  # roles made of other roles
