@@ -8,6 +8,7 @@ import golden
 from golden import Case
 
 from sampan.api.meta import Key
+from sampan.gateway.ingress.annotations import PREFIX
 from sampan.gateway.types import Resources, Result
 from sampan.ir import Secret
 
@@ -33,16 +34,43 @@ def resources(case: Case) -> Resources:
 
 
 def made(entries: list[dict[str, Any]], *, class_too: bool = True) -> Resources:
-    """The default class is there; `Service` objects may be shortened to {kind, name, ports: [80]}."""
-    full = [_service(entry) if "name" in entry else entry for entry in entries]
+    """The default class is there. Objects may be written short, see `_service` and `_ingress`."""
+    short = {"Service": _service, "Ingress": _ingress}
+    full = [short[entry["kind"]](entry) if "name" in entry else entry for entry in entries]
     objects = golden.objects([*([CLASS] if class_too else []), *full], PLURALS)
     chain, key = golden.pair(("ingress.local",))
     default = Secret("ingress/default-certificate", chain, key)
     return Resources(objects, "172.30.0.128", {(OWN, 80): HTTP, (OWN, 443): HTTPS}, default)
 
 
+def _ingress(short: dict[str, Any]) -> dict[str, Any]:
+    """{kind, name, rules: ["HOST PATH PATHTYPE SERVICE:PORT", …], tls: {SECRET: [HOST, …]}, default: SERVICE:PORT,
+    annotations: {without the prefix: value}}; HOST * is none, SECRET "" too; class: "" leaves it out."""
+    spec: dict[str, Any] = {"ingressClassName": short["class"]} if short.get("class") else {}
+    if "class" not in short:
+        spec["ingressClassName"] = "nginx"
+    rules: dict[str, list[Any]] = {}
+    for line in short.get("rules", ()):
+        host, path, kind, backend = line.split()
+        rules.setdefault(host, []).append({"path": path, "pathType": kind, "backend": _backend(backend)})
+    if rules:
+        spec["rules"] = [({} if h == "*" else {"host": h}) | {"http": {"paths": p}} for h, p in rules.items()]
+    if "default" in short:
+        spec["defaultBackend"] = _backend(short["default"])
+    if "tls" in short:
+        spec["tls"] = [({"secretName": s} if s else {}) | {"hosts": h} for s, h in short["tls"].items()]
+    metadata = {"name": short["name"], "namespace": short.get("namespace", "default")}
+    metadata["annotations"] = {k if "/" in k else PREFIX + k: v for k, v in short.get("annotations", {}).items()}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec}
+
+
+def _backend(text: str) -> dict[str, Any]:
+    name, _, port = text.partition(":")
+    return {"service": {"name": name, "port": {"number": int(port)} if port.isdigit() else {"name": port}}}
+
+
 def _service(short: dict[str, Any]) -> dict[str, Any]:
-    assert short["kind"] == "Service"
+    """{kind, name, ports: [80, {name, port}], spec: {…more}}."""
     ports = [p if isinstance(p, dict) else {"port": p} for p in short.get("ports", (80,))]
     spec = {"clusterIP": "10.96.0.100", "ports": ports} | short.get("spec", {})
     metadata = {"name": short["name"], "namespace": short.get("namespace", "default")}

@@ -56,10 +56,11 @@ def assemble(
 def _virtual_hosts(merged: dict[str, hosts.Host]) -> tuple[tuple[VirtualHost, ...], list[Notice]]:
     """Names that are hosts go before aliases, and those before the other form of a www redirect."""
     notices: list[Notice] = []
-    owner = dict.fromkeys(merged, "")
+    served = {name: host for name, host in merged.items() if host.served}
+    owner = dict.fromkeys(served, "")
     made: list[VirtualHost] = []
-    catch_all = merged.get(CATCH_ALL)
-    for name, host in merged.items():
+    catch_all = served.get(CATCH_ALL)
+    for name, host in served.items():
         domains = [name or "*"]
         for alias, ref in host.aliases:
             if alias not in owner and name != CATCH_ALL:
@@ -70,7 +71,7 @@ def _virtual_hosts(merged: dict[str, hosts.Host]) -> tuple[tuple[VirtualHost, ..
                 notices.append(Notice(ref, "DuplicateHost", text, component=COMPONENT))
         full = hosts.one_label(host, catch_all) if name.startswith("*.") else host
         made.append(VirtualHost(f"ingress {domains[0]}", tuple(domains), full.routes))
-    for name, host in merged.items():
+    for name, host in served.items():
         other = hosts.other_www(name)
         if host.www is not None and other not in owner:
             owner[other] = name

@@ -17,7 +17,7 @@ _VARIABLES = {
     "http_host": "%REQ(:authority)%",
     "best_http_host": "%REQ(:authority)%",
     "request_uri": "%REQ(:path)%",
-    "escaped_request_uri": "%REQ(:path)%",
+    "escaped_request_uri": "%ESCAPE(:path)%",
     "scheme": "%REQ(x-forwarded-proto)%",
     "pass_access_scheme": "%REQ(x-forwarded-proto)%",
     "request_method": "%REQ(:method)%",

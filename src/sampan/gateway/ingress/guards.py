@@ -120,7 +120,7 @@ def _signin(url: str, parameter: str) -> str:
     query = parse_qs(urlsplit(url).query, keep_blank_values=True)
     if parameter in query:
         return made
-    return f"{made}{'&' if query else '?'}{quote(parameter)}={_PROTO}://{_HOST}{_PATH}"
+    return f"{made}{'&' if query else '?'}{quote(parameter)}={_PROTO}://{_HOST}%ESCAPE(:path)%"
 
 
 def addresses(read: Read) -> IpAccess | None:

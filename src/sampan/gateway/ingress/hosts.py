@@ -32,7 +32,8 @@ Said = Sequence[tuple[Compiled, HostPart]]  # the oldest first
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """`routes` are those of the host itself; `aliases` are names it would have too, if nobody else has them.
+    """`routes` are those of the host itself; `aliases` are names it would have too, if nobody else has them. A host
+    that only canaries name is not `served`.
 
     `vips`: backends that are reached by their cluster IP, by the name of the endpoints.
     """
@@ -45,6 +46,7 @@ class Host:
     notices: tuple[Notice, ...]
     aliases: tuple[tuple[str, Ref], ...] = ()
     www: Route | None = None
+    served: bool = True
 
 
 def host(name: str, said: Said) -> Host:
@@ -70,6 +72,7 @@ def host(name: str, said: Said) -> Host:
         tuple(notices),
         tuple((alias, c.ref) for c, p in stable for alias in p.aliases),
         _www(name, stable),
+        served=bool(stable),
     )
 
 

@@ -103,6 +103,12 @@ def cidrs(text: str) -> tuple[str, ...]:
     return tuple(sorted({str(network) for network in found}))
 
 
+def redirect_code(text: str) -> int:
+    if text.strip() not in ("301", "302", "303", "307", "308"):
+        raise ValueError("301, 302, 303, 307 or 308")
+    return int(text)
+
+
 def header(text: str) -> str:
     if not _HEADER.fullmatch(text.strip()):
         raise ValueError("the name of one header")
