@@ -52,6 +52,7 @@ class CustomResources:
         self._registry = registry
         self._prefix = registry.binding(ID).prefix
         self._served: dict[str, _Served] = {}
+        self._read: int | None = None
 
     def load(self) -> int:
         """Serve what the store defines now; returns the revision that was read."""
@@ -60,11 +61,12 @@ class CustomResources:
         records = {record.key: record for record in store.list(self._prefix)}
         self._served = {key: self._keep(key, record.value) for key, record in records.items()}
         self._publish()
+        self._read = revision
         return revision
 
     async def run(self) -> None:
-        """Follow the definitions."""
-        revision = self.load()
+        """Follow the definitions from where they were read."""
+        revision = self.load() if self._read is None else self._read
         while True:
             watch = self._registry.store.watch(self._prefix, revision)
             try:
