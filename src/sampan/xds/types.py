@@ -21,13 +21,15 @@ TYPES = (CLUSTER, ENDPOINTS, SECRET, LISTENER, ROUTES)
 class Resource:
     """One resource. `body` is the serialised message (not the Any around it), `version` a hash of it.
 
-    `origins`: the users' objects it was made of, the ones to blame for a NACK.
+    `origins`: the users' objects it was made of, the ones to blame for a NACK. `endpoints`: of a cluster, the name of
+    its ClusterLoadAssignment: a proxy that gets the cluster anew waits for those to be sent again.
     """
 
     name: str
     version: str
     body: bytes
     origins: tuple[Origin, ...] = ()
+    endpoints: str = ""
 
 
 @dataclass(frozen=True, slots=True)
