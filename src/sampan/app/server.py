@@ -13,6 +13,7 @@ from sampan.api.meta import Obj
 from sampan.api.scheme import Scheme
 from sampan.app import localca
 from sampan.app.config import NODE_PORTS, Cluster
+from sampan.app.edge import EdgePart
 from sampan.app.facts import node_facts
 from sampan.base.clock import SystemClock
 from sampan.base.tasks import Tasks
@@ -30,10 +31,11 @@ from sampan.store.sqlite import Keep, SqliteStore
 
 
 class ServerProcess:
-    """API server, its store, the controllers, the host's NodePorts and routes to load balancers.
+    """API server, its store, the controllers, the edge's control plane, the host's NodePorts and routes to load
+    balancers.
 
     store ─ registry ─ HTTP
-               └ LocalClient ─ informers ─ controllers, host ports, load balancer routes
+               └ LocalClient ─ informers ─ controllers, edge, host ports, load balancer routes
     """
 
     def __init__(self, cluster: Cluster, sockets: Sequence[socket.socket]) -> None:
@@ -55,10 +57,12 @@ class ServerProcess:
         signing = csr_signing.controller(self._sign), certificaterequest.controller(self._local_ca)
         rows = (*rows, accounts, *signing)
         self._controllers = ControllerManager(rows, client, self._clock, trims=TRIMS)
+        self._edge = EdgePart(cluster, client, self._clock)
         await self._server.start()
         for report in set(restorations(cluster.store)) - set(known):
             await client.create("events", _restored(report.read_text().strip(), meta.timestamp(self._clock.now())))
         self._controllers.start()
+        self._edge.start()
         self._follow(scheme)
         scheme.changed.append(lambda: self._follow(scheme))
         events = EventRecorder(client, self._clock, component="host-ports")
@@ -77,10 +81,13 @@ class ServerProcess:
 
     def _follow(self, scheme: Scheme) -> None:
         """Controllers of all resources see the custom ones too."""
-        self._controllers.follow(r.id for r in scheme.custom if r.storage)
+        custom = [r.id for r in scheme.custom if r.storage]
+        self._controllers.follow(custom)
+        self._edge.follow(custom)
 
     async def close(self) -> None:
         await self._tasks.stop()
+        await self._edge.close()
         await self._controllers.stop()
         await self._server.close()
         await self._store.close()

@@ -7,10 +7,12 @@ from typing import Final
 
 from sampan.gateway import gatewayapi, ingress
 from sampan.gateway.ingress import classes
+from sampan.gateway.ingress.compile import COMPONENT
+from sampan.gateway.ingress.look import CLASSES, INGRESSES
 from sampan.gateway.types import Resources, Result
 
 # Who says things in events.
-COMPONENTS: Final = (gatewayapi.COMPONENT, ingress.compile.COMPONENT)
+COMPONENTS: Final = (gatewayapi.COMPONENT, COMPONENT)
 
 
 @dataclass(slots=True)
@@ -22,10 +24,6 @@ class Translator:
 
     def translate(self, resources: Resources) -> Result:
         return merged(self._ingress.translate(resources), self._gatewayapi.translate(resources))
-
-
-# The one that a process uses.
-translate = Translator().translate
 
 
 def merged(*results: Result) -> Result:
@@ -43,6 +41,6 @@ def merged(*results: Result) -> Result:
 
 def wanted(resources: Resources) -> bool:
     """Is there anything that needs a proxy: an Ingress or a Gateway of ours?"""
-    served = classes.names(resources.of(ingress.CLASSES))
-    ingresses = resources.of(ingress.INGRESSES).values()
+    served = classes.names(resources.of(CLASSES))
+    ingresses = resources.of(INGRESSES).values()
     return any(classes.ours(one, served) for one in ingresses) or bool(gatewayapi.ours(resources))

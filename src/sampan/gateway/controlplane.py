@@ -1,0 +1,201 @@
+"""The loop around the translators: informers in; what the proxies shall do, statuses and events out.
+
+informers ─ Resources ─ translate (pure, off the event loop) ─┬─ proxy: Latest[ir.Proxy]   read by xds
+                                                              └─ writer: statuses, events
+services, slices ─ EndpointIndex ─ on_endpoints                                            the fast path
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+from sampan.api.meta import Key, Obj
+from sampan.base import log
+from sampan.base.clock import Clock
+from sampan.base.errors import SampanError
+from sampan.base.latest import Latest
+from sampan.base.tasks import Tasks
+from sampan.client.events import EventRecorder
+from sampan.client.informer import Informer
+from sampan.client.types import Client
+from sampan.gateway import deployment, ports
+from sampan.gateway.endpoints import EndpointIndex
+from sampan.gateway.translate import COMPONENTS, Translator, wanted
+from sampan.gateway.types import Notice, Ref, Resources, Result
+from sampan.gateway.upkeep import ensure
+from sampan.gateway.writer import Writer
+from sampan.ir import Endpoints, Origin, Proxy, Secret
+
+# Read by the translators; the custom ones as long as they are served.
+CORE = (
+    "ingresses.networking.k8s.io",
+    "ingressclasses.networking.k8s.io",
+    "services",
+    "secrets",
+    "configmaps",
+    "namespaces",
+)
+CUSTOM = frozenset(
+    f"{plural}.gateway.networking.k8s.io"
+    for plural in (
+        "gatewayclasses",
+        "gateways",
+        "listenersets",
+        "httproutes",
+        "grpcroutes",
+        "tlsroutes",
+        "tcproutes",
+        "udproutes",
+        "referencegrants",
+        "backendtlspolicies",
+    )
+)
+SLICES = "endpointslices.discovery.k8s.io"
+RETRY_SECONDS = 1.0
+
+_log = log.get("gateway")
+
+
+class ControlPlane:
+    """`proxy` is without endpoints: `endpoints.use` gives them to whoever builds. `needed` is set once somebody has
+    an Ingress or a Gateway of ours; until then nothing but watching happens. `on_endpoints` is told what changed, at
+    once. `default_certificate`: see `Resources`."""
+
+    def __init__(self, client: Client, clock: Clock, edge: deployment.Edge, default_certificate: Secret) -> None:
+        self._client, self._clock = client, clock
+        self._edge = edge
+        self._default_certificate = default_certificate
+        self._translator = Translator()
+        self._tasks = Tasks("gateway")
+        self._informers = {r: Informer(client, r, clock=clock) for r in (*CORE, SLICES)}
+        labels = ",".join(f"{k}={v}" for k, v in deployment.LABELS.items())
+        self._pods = Informer(client, "pods", deployment.NAMESPACE, clock=clock, labels=labels)
+        self._own = Informer(client, "deployments.apps", deployment.NAMESPACE, clock=clock)
+        self._following: dict[str, asyncio.Task[None]] = {}
+        self._dirty = asyncio.Event()  # something to translate
+        self._due = asyncio.Event()  # something to write
+        self._recorders = {name: EventRecorder(client, clock, component=name) for name in COMPONENTS}
+        self._writer = Writer(client, clock, self._recorders)
+        self._refused: set[Notice] = set()
+        self.needed = asyncio.Event()
+        self.result: Latest[tuple[Resources, Result]] = Latest((Resources({}), Result()))
+        self.proxy: Latest[Proxy] = Latest(Proxy())
+        self.endpoints = EndpointIndex()
+        self.on_endpoints: Callable[[Mapping[str, Endpoints]], None] = lambda changed: None
+
+    def start(self, custom: Iterable[str]) -> None:
+        """Begin to watch; `custom` are the custom resources that are served now."""
+        for resource in CORE:
+            self._informers[resource].add_handler(self._changed)
+        for own in (self._pods, self._own):
+            own.add_handler(lambda old, new: self._due.set())
+        self._informers["services"].add_handler(lambda old, new: self._told(self.endpoints.service_changed(old, new)))
+        self._informers[SLICES].add_handler(lambda old, new: self._told(self.endpoints.slice_changed(old, new)))
+        for informer in (*self._informers.values(), self._pods, self._own):
+            self._tasks.start(f"informer/{informer.resource}", informer.run())
+        for name, recorder in self._recorders.items():
+            self._tasks.start(f"events/{name}", recorder.run())
+        self.follow(custom)
+        self._tasks.start("translate", self._translate())
+
+    def follow(self, custom: Iterable[str]) -> None:
+        """These custom resources are served now."""
+        served = CUSTOM.intersection(custom)
+        for resource in self._following.keys() - served:
+            self._following.pop(resource).cancel()
+            del self._informers[resource]
+            self._dirty.set()
+        for resource in sorted(served - self._following.keys()):
+            informer = self._informers[resource] = Informer(self._client, resource, clock=self._clock)
+            informer.add_handler(self._changed)
+            self._following[resource] = self._tasks.start(f"informer/{resource}", informer.run())
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
+
+    def refused(self, origins: Iterable[Origin], message: str) -> None:
+        """A proxy keeps what it had because it cannot take what was made of these objects: said on each of them."""
+        for origin in origins:
+            text = f"Envoy refuses what is made of this and keeps what it had before: {message}"
+            self._refused.add(Notice(Ref(origin.resource, origin.namespace, origin.name), "Refused", text))
+        self._due.set()
+
+    # ── the loops ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _translate(self) -> None:
+        for informer in list(self._informers.values()):
+            await informer.synced.wait()
+        self._dirty.set()
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            resources = self._resources()
+            if not self.needed.is_set():
+                if not wanted(resources):
+                    continue
+                self.needed.set()
+                self._tasks.start("write", self._write())
+            try:
+                # Pure, over a frozen look at the cluster: it may take its time without keeping anybody waiting.
+                result = await asyncio.to_thread(self._translator.translate, resources)
+            except Exception:
+                _log.exception("a translator failed: the proxies keep what they have")
+                continue
+            self.result.set((resources, result))
+            if self.proxy.set(Proxy(result.listeners, result.tables, result.clusters, {}, result.secrets)):
+                self._refused.clear()  # what is still wrong will be refused again
+            self._due.set()
+
+    async def _write(self) -> None:
+        """Statuses, events, and the objects of our own, from the newest translation."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            resources, result = self.result.value
+            self._writer.tell((*result.notices, *self._refused), resources)
+            done = await self._writer.statuses(result.statuses, resources)
+            try:
+                await ensure(self._client, deployment.manifests(self._edge, streams(resources)))
+                await ensure(self._client, ports.objects(resources, list(self._pods.snapshot().values())))
+            except SampanError as error:
+                _log.warning("the gateway's own objects: %s", error)
+                done = False
+            if not done:
+                await self._clock.sleep(RETRY_SECONDS)
+                self._due.set()
+
+    def _resources(self) -> Resources:
+        objects = {r: i.snapshot() for r, i in self._informers.items() if r != SLICES}
+        services = objects["services"]
+        return Resources(
+            MappingProxyType(objects),
+            address=_address(services.get(Key(deployment.NAMESPACE, deployment.NAME))),
+            ports={(Key("", ""), n): n for n in (deployment.HTTP, deployment.HTTPS)} | ports.allocated(services),
+            default_certificate=self._default_certificate,
+        )
+
+    def _changed(self, old: Obj | None, new: Obj | None) -> None:
+        self._dirty.set()
+
+    def _told(self, changed: Mapping[str, Endpoints]) -> None:
+        if changed:
+            self.on_endpoints(changed)
+
+
+def _address(service: Obj | None) -> str:
+    entries = (((service or {}).get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    return next((str(entry["ip"]) for entry in entries if entry.get("ip")), "")
+
+
+def streams(resources: Resources) -> set[tuple[str, int]]:
+    """(protocol, port) that the gateway's own Service has to have besides HTTP and HTTPS."""
+    return {
+        (protocol, int(number))
+        for protocol in ("tcp", "udp")
+        for key, config in resources.of("configmaps").items()
+        if key.name == f"{protocol}-services" and key.namespace in ("ingress-nginx", deployment.NAMESPACE)
+        for number in config.get("data") or {}
+        if number.isdigit() and 0 < int(number) < 65536
+    }
