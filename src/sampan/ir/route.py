@@ -118,7 +118,8 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """`scheme`, `host` "" and `port` 0 keep the request's; `path` replaces as a Rewrite does (its host is unused).
+    """`scheme`, `host` "" and `port` 0 keep the request's (with another host, port 0 is the scheme's own). `path` is as
+    in a Rewrite; its host is unused. Codes: 301, 302, 303, 307, 308.
 
     `keep_query` False drops the query.
     """

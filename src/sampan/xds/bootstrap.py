@@ -37,8 +37,8 @@ _MONITORS = "type.googleapis.com/envoy.extensions.resource_monitors"
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """`node_id` is the pod's own; `kind` says which snapshot it gets ("sampan-system/gateway"). `server` is (host, port)
-    of the xDS server, `server_name` what its certificate says; `sds` the directory of the files of `identity`.
+    """`node_id` is the pod's own; `kind` says which snapshot it gets ("sampan-system/gateway"). `server`: (host, port)
+    of the xDS server, `server_name` what its certificate says; `sds`: the directory of the files of `identity`.
 
     `heap`: bytes at which new requests are refused; `connections`: at which new connections are.
     """

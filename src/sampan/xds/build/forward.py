@@ -8,6 +8,7 @@ from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from sampan import ir
 from sampan.xds.build.headers import change_request, change_response
 from sampan.xds.build.rewrites import rewrite
+from sampan.xds.build.tcp_proxy import NOBODY
 from sampan.xds.messages import Message, boolean, duration, extension, share, uint32
 
 # What the HTTP connection manager says for all routes; a route repeats only what differs.
@@ -37,11 +38,13 @@ def forward(made: Message, wanted: ir.Forward, path: ir.PathMatch) -> None:
 
 def _targets(action: Message, targets: tuple[ir.Target, ...]) -> None:
     alive = [target for target in targets if target.weight]
+    if not all(target.cluster for target in alive):
+        action.cluster_not_found_response_code = route_components_pb2.RouteAction.INTERNAL_SERVER_ERROR
     if len(alive) == 1 and not (alive[0].request_headers or alive[0].response_headers):
-        action.cluster = alive[0].cluster
+        action.cluster = alive[0].cluster or NOBODY
         return
     for target in alive:
-        made = action.weighted_clusters.clusters.add(name=target.cluster, weight=uint32(target.weight))
+        made = action.weighted_clusters.clusters.add(name=target.cluster or NOBODY, weight=uint32(target.weight))
         change_request(made, target.request_headers)
         change_response(made, target.response_headers)
 

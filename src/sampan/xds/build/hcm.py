@@ -24,7 +24,7 @@ from sampan.xds.build.forward import STREAM_IDLE_TIMEOUT
 from sampan.xds.build.replies import local_replies
 from sampan.xds.build.upstream import http2_options
 from sampan.xds.filters import of_listener
-from sampan.xds.messages import Message, ads, boolean, duration, typed, uint32
+from sampan.xds.messages import Message, ads, boolean, cidrs, duration, typed, uint32
 
 _HCM = http_connection_manager_pb2.HttpConnectionManager
 
@@ -69,8 +69,8 @@ def http_connection_manager(
 def _who_asks(made: Message, http: ir.Http) -> None:
     made.use_remote_address.CopyFrom(boolean(True))
     made.xff_num_trusted_hops = http.trusted_hops
-    # No address is internal: x-envoy-… headers and retries by them are nobody's here.
-    made.internal_address_config.SetInParent()
+    # No client is internal (by default private addresses are): x-envoy-… headers would steer retries and timeouts.
+    made.internal_address_config.cidr_ranges.extend(cidrs(["255.255.255.255"]))
 
 
 def _paths(made: Message) -> None:

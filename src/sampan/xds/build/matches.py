@@ -7,12 +7,14 @@ import re
 from envoy.config.route.v3 import route_components_pb2
 
 from sampan import ir
-from sampan.xds.messages import Message, boolean, regex, string_match
+from sampan.xds.messages import Message, boolean, regex, share, string_match
 
 
 def match(wanted: ir.Match) -> Message:
     made = route_components_pb2.RouteMatch()
     _path(made, wanted.path)
+    if wanted.share < 1:
+        made.runtime_fraction.CopyFrom(share(wanted.share))
     if wanted.method:
         made.headers.append(_header(ir.ValueMatch(":method", wanted.method)))
     made.headers.extend(map(_header, wanted.headers))

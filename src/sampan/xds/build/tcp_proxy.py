@@ -9,7 +9,7 @@ from sampan import ir
 from sampan.xds.messages import Message, duration, typed
 
 NOBODY = "none"
-"""A cluster that is never there: connections to it are closed at once."""
+"""A cluster that is never there: connections to it are closed at once, requests get 503 or what the route says."""
 
 
 def tcp_proxy(tcp: ir.Tcp, stat_prefix: str) -> Message:
@@ -17,7 +17,7 @@ def tcp_proxy(tcp: ir.Tcp, stat_prefix: str) -> Message:
     targets = [target for target in tcp.targets if target.weight]
     if len(targets) > 1:
         for target in targets:
-            made.weighted_clusters.clusters.add(name=target.cluster, weight=target.weight)
+            made.weighted_clusters.clusters.add(name=target.cluster or NOBODY, weight=target.weight)
     else:
-        made.cluster = targets[0].cluster if targets else NOBODY
+        made.cluster = (targets[0].cluster if targets else "") or NOBODY
     return listener_components_pb2.Filter(name="envoy.filters.network.tcp_proxy", typed_config=typed(made))

@@ -32,9 +32,9 @@ def _choice(targets: list[ir.Weighted]) -> Message:
         one.predicate.single_predicate.input.typed_config.CopyFrom(source_port.typed_config)
         one.predicate.single_predicate.custom_match.name = "share"
         one.predicate.single_predicate.custom_match.typed_config.CopyFrom(typed(hashing))
-        _route(one.on_match, target.cluster)
+        _route(one.on_match, target.cluster or NOBODY)
         left -= target.weight
-    _route(made.on_no_match, targets[-1].cluster if targets else NOBODY)
+    _route(made.on_no_match, (targets[-1].cluster if targets else "") or NOBODY)
     return made
 
 

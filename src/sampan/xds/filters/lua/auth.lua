@@ -74,8 +74,11 @@ local function ask(handle, wanted)
   if status == 401 and #wanted.signin > 0 then
     return { headers = { [":status"] = "302", ["location"] = filled(handle, wanted.signin, {}), ["set-cookie"] = answer["set-cookie"] }, body = "" }
   end
-  for name in pairs(HOP_BY_HOP) do answer[name] = nil end
-  return { headers = answer, body = body or "" }
+  local headers = {}
+  for name, value in pairs(answer) do
+    if not HOP_BY_HOP[name] and name:sub(1, 8) ~= "x-envoy-" then headers[name] = value end
+  end
+  return { headers = headers, body = body or "" }
 end
 
 local function decide(handle)
