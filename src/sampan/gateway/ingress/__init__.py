@@ -7,71 +7,120 @@ together (`assemble`). The endpoints of clusters are named "NAMESPACE/SERVICE/PO
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from sampan.api.meta import Key, Obj
 from sampan.gateway.ingress import classes, hosts
 from sampan.gateway.ingress.assemble import assemble
 from sampan.gateway.ingress.compile import compiled
-from sampan.gateway.ingress.look import CLASSES, CONFIGMAPS, INGRESSES, SECRETS, SERVICES, Look, Read, same
+from sampan.gateway.ingress.look import CLASSES, CONFIGMAPS, INGRESSES, SECRETS, SERVICES, Look
 from sampan.gateway.ingress.model import Compiled, HostPart
 from sampan.gateway.ingress.streams import streams
-from sampan.gateway.types import Resources, Result
+from sampan.gateway.types import NONE, Objects, Ref, Resources, Result
 
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What was made of an Ingress, and of which objects."""
-
-    ingress: Obj
-    reads: tuple[Read, ...]
-    compiled: Compiled
+K = TypeVar("K", str, Key)
+V = TypeVar("V")
+_READ = (SERVICES, SECRETS, CONFIGMAPS)
 
 
 @dataclass(slots=True)
 class Translator:
-    """Remembers the last translation, by the identity of the objects it was made of."""
+    """Remembers the last translation and looks only at what changed since, by the identity of objects.
 
-    _ingresses: dict[Key, _Kept] = field(default_factory=dict)
-    _hosts: dict[str, tuple[list[tuple[Compiled, HostPart]], hosts.Host]] = field(default_factory=dict)
+    `_users`: who was compiled with an object, or in its absence.
+    """
+
+    _served: frozenset[str] = frozenset()
+    _seen: dict[str, Objects] = field(default_factory=dict)
+    _compiled: dict[Key, Compiled] = field(default_factory=dict)
+    _reads: dict[Key, frozenset[tuple[str, Key]]] = field(default_factory=dict)
+    _users: dict[tuple[str, Key], set[Key]] = field(default_factory=dict)
+    _said: dict[str, list[tuple[Compiled, HostPart]]] = field(default_factory=dict)
+    _hosts: dict[str, hosts.Host] = field(default_factory=dict)
+    _statuses: tuple[str, dict[Ref, Obj]] | None = None
 
     def translate(self, resources: Resources) -> Result:
-        found = self._compile(resources)
-        merged = self._merge(found)
+        """The same as if there were no memory."""
+        touched: set[str] = set()
+        for key in self._changed(resources):
+            self._again(key, resources, touched)
+        for name in touched:
+            self._merge(name)
+        if touched:
+            self._compiled, self._hosts = _in_order(self._compiled), _in_order(self._hosts)
         made, notices = streams(resources, Look(resources))
-        return assemble(resources, found, merged, made, notices)
+        found = list(self._compiled.values())
+        return assemble(resources, found, self._hosts, made, notices, self._all_statuses(resources.address))
 
-    def _compile(self, resources: Resources) -> list[Compiled]:
-        """Our Ingresses, the oldest first."""
+    def _all_statuses(self, address: str) -> dict[Ref, Obj]:
+        """Every Ingress has the gateway's address."""
+        if self._statuses is None or self._statuses[0] != address:
+            status: Obj = {"loadBalancer": {"ingress": [{"ip": address}]} if address else {}}
+            self._statuses = (address, {one.ref: status for one in self._compiled.values()})
+        return self._statuses[1]
+
+    def _changed(self, resources: Resources) -> set[Key]:
+        """The Ingresses to compile: new, changed, gone, or compiled with something that is another now."""
         served = classes.names(resources.of(CLASSES))
-        objects = {r: resources.of(r) for r in (SERVICES, SECRETS, CONFIGMAPS)}
-        before, self._ingresses = self._ingresses, {}
-        for key, ingress in resources.of(INGRESSES).items():
-            if not classes.ours(ingress, served):
-                continue
-            kept = before.get(key)
-            if kept is None or kept.ingress is not ingress or not same(kept.reads, objects):
-                look = Look(resources)
-                made = compiled(ingress, look)
-                kept = _Kept(ingress, look.reads(), made)
-            self._ingresses[key] = kept
-        return sorted((kept.compiled for kept in self._ingresses.values()), key=lambda c: c.age)
+        if served != self._served:
+            self._served, self._seen = served, {}
+        ingresses = resources.of(INGRESSES)
+        changed = _differ(self._seen.get(INGRESSES, NONE), ingresses)
+        if not self._seen:
+            changed |= self._compiled.keys()
+        for resource in _READ:
+            for key in _differ(self._seen.get(resource, NONE), resources.of(resource)):
+                changed |= self._users.get((resource, key), set())
+        self._seen = {resource: resources.of(resource) for resource in (INGRESSES, *_READ)}
+        return changed
 
-    def _merge(self, found: list[Compiled]) -> dict[str, hosts.Host]:
-        said: dict[str, list[tuple[Compiled, HostPart]]] = {}
-        for one in found:
-            for part in one.parts:
-                said.setdefault(part.host, []).append((one, part))
-        before, self._hosts = self._hosts, {}
-        for name, now in said.items():
-            kept = before.get(name)
-            if kept is None or not _same(kept[0], now):
-                kept = (now, hosts.host(name, now))
-            self._hosts[name] = kept
-        return {name: kept[1] for name, kept in self._hosts.items()}
+    def _again(self, key: Key, resources: Resources, touched: set[str]) -> None:
+        old = self._compiled.get(key)
+        for read in self._reads.pop(key, ()):
+            self._users[read].discard(key)
+        for part in old.parts if old else ():
+            self._said[part.host] = [said for said in self._said[part.host] if said[0] is not old]
+            touched.add(part.host)
+        ingress = resources.of(INGRESSES).get(key)
+        if ingress is not None and classes.ours(ingress, self._served):
+            self._add(key, ingress, resources, touched)
+        elif old is not None:
+            del self._compiled[key]
+        if (old is None) != (key not in self._compiled):
+            self._statuses = None
+
+    def _add(self, key: Key, ingress: Obj, resources: Resources, touched: set[str]) -> None:
+        look = Look(resources)
+        made = self._compiled[key] = compiled(ingress, look)
+        self._reads[key] = reads = frozenset(look.reads())
+        for read in reads:
+            self._users.setdefault(read, set()).add(key)
+        for part in made.parts:
+            self._said.setdefault(part.host, []).append((made, part))
+            touched.add(part.host)
+
+    def _merge(self, name: str) -> None:
+        """The oldest Ingress goes first."""
+        said = self._said[name]
+        if said:
+            said.sort(key=lambda entry: entry[0].age)
+            self._hosts[name] = hosts.host(name, said)
+        else:
+            del self._said[name]
+            self._hosts.pop(name, None)
 
 
-def _same(old: list[tuple[Compiled, HostPart]], new: list[tuple[Compiled, HostPart]]) -> bool:
-    return len(old) == len(new) and all(a[0] is b[0] for a, b in zip(old, new, strict=True))
+def _in_order(found: dict[K, V]) -> dict[K, V]:
+    """By key, so that a translation does not depend on the ones before it."""
+    keys = list(found)
+    ordered = sorted(keys)
+    return found if keys == ordered else {key: found[key] for key in ordered}
+
+
+def _differ(old: Objects, new: Objects) -> set[Key]:
+    if old is new:
+        return set()
+    return {key for key, obj in new.items() if old.get(key) is not obj} | (old.keys() - new.keys())
 
 
 def translate(resources: Resources) -> Result:

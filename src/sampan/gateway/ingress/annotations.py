@@ -226,6 +226,29 @@ TABLE: Mapping[str, Annotation] = {
     "modsecurity-snippet": _SNIPPET,
 }  # fmt: skip
 
+# What does nothing alone: names that begin so, and what they need (one of).
+_NEEDS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("canary-", ("canary",)),
+    ("cors-", ("enable-cors",)),
+    ("session-cookie-", ("affinity",)),
+    ("auth-secret", ("auth-type",)),
+    ("auth-realm", ("auth-type",)),
+    ("auth-signin", ("auth-url",)),
+    ("auth-method", ("auth-url",)),
+    ("auth-response-headers", ("auth-url",)),
+    ("auth-proxy-set-headers", ("auth-url",)),
+    ("auth-request-redirect", ("auth-url",)),
+    ("auth-tls-", ("auth-tls-secret",)),
+    ("permanent-redirect-code", ("permanent-redirect",)),
+    ("temporal-redirect-code", ("temporal-redirect",)),
+    ("limit-burst-multiplier", ("limit-rps", "limit-rpm")),
+    ("limit-whitelist", ("limit-rps", "limit-rpm")),
+    ("limit-allowlist", ("limit-rps", "limit-rpm")),
+    ("mirror-host", ("mirror-target",)),
+    ("x-forwarded-prefix", ("rewrite-target",)),
+    ("disable-proxy-intercept-errors", ("custom-http-errors",)),
+)
+
 
 @dataclass(slots=True)
 class Read:
@@ -256,6 +279,11 @@ def read_all(annotations: Mapping[str, str]) -> Read:
             result.told.append(("UnknownAnnotation", f"{full} is no annotation of ingress-nginx{_nearest(name)}"))
         elif text.strip():
             _one(result, name, text, row)
+    for name in sorted(result.values):
+        for start, needed in _NEEDS:
+            if name.startswith(start) and not any(PREFIX + other in annotations for other in needed):
+                wanted = " or ".join(PREFIX + other for other in needed)
+                result.told.append(("AnnotationWithoutEffect", f"{PREFIX}{name} has no effect without {wanted}"))
     return result
 
 

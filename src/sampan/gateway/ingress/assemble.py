@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from sampan.api.meta import Key, Obj
 from sampan.gateway.ingress import backends, hosts
 from sampan.gateway.ingress.answers import NOT_FOUND
@@ -20,9 +23,10 @@ _HTTP, _HTTPS = 80, 443
 def assemble(
     resources: Resources,
     found: list[Compiled],
-    merged: dict[str, hosts.Host],
+    merged: Mapping[str, hosts.Host],
     streams: list[Stream],
     notices: list[Notice],
+    statuses: dict[Ref, Obj],
 ) -> Result:
     virtual, more = _virtual_hosts(merged)
     secrets = {secret.name: secret for one in found for secret in one.secrets}
@@ -43,7 +47,7 @@ def assemble(
         clusters=clusters,
         endpoints={backends.vip_name(backend): backends.vip_endpoints(backend) for backend in vips},
         secrets=secrets,
-        statuses=_statuses(found, resources.address),
+        statuses=statuses,
         notices=(
             *(notice for one in found for notice in one.notices),
             *(notice for host in merged.values() for notice in host.notices),
@@ -53,30 +57,40 @@ def assemble(
     )
 
 
-def _virtual_hosts(merged: dict[str, hosts.Host]) -> tuple[tuple[VirtualHost, ...], list[Notice]]:
+def _virtual_hosts(merged: Mapping[str, hosts.Host]) -> tuple[tuple[VirtualHost, ...], list[Notice]]:
     """Names that are hosts go before aliases, and those before the other form of a www redirect."""
     notices: list[Notice] = []
-    served = {name: host for name, host in merged.items() if host.served}
-    owner = dict.fromkeys(served, "")
-    made: list[VirtualHost] = []
-    catch_all = served.get(CATCH_ALL)
-    for name, host in served.items():
-        domains = [name or "*"]
-        for alias, ref in host.aliases:
-            if alias not in owner and name != CATCH_ALL:
-                owner[alias] = name
-                domains.append(alias)
-            elif owner.get(alias) != name:
-                text = f"server-alias {alias}: that host is served already, or this one has no name"
-                notices.append(Notice(ref, "DuplicateHost", text, component=COMPONENT))
-        full = hosts.one_label(host, catch_all) if name.startswith("*.") else host
-        made.append(VirtualHost(f"ingress {domains[0]}", tuple(domains), full.routes))
-    for name, host in served.items():
-        other = hosts.other_www(name)
-        if host.www is not None and other not in owner:
-            owner[other] = name
+    made = [host.virtual for host in merged.values() if not host.special and host.served]
+    special = {name: host for name, host in merged.items() if host.special and host.served}
+    if not special:
+        return tuple(made), notices
+    taken = {name for name, host in merged.items() if host.served}
+    catch_all = merged[CATCH_ALL].virtual if CATCH_ALL in taken else None
+    for name, host in special.items():
+        virtual = host.virtual
+        if host.aliases:
+            virtual = replace(virtual, domains=(*virtual.domains, *_aliases(name, host, taken, notices)))
+        if name.startswith("*."):
+            virtual = hosts.one_label(virtual, catch_all)
+        made.append(virtual)
+    for name, host in special.items():
+        if host.www is not None and (other := hosts.other_www(name)) not in taken:
+            taken.add(other)
             made.append(VirtualHost(f"ingress {other}", (other,), (host.www,)))
     return tuple(made), notices
+
+
+def _aliases(name: str, host: hosts.Host, taken: set[str], notices: list[Notice]) -> list[str]:
+    """Those that nobody has; the host whose name is first in the alphabet has an alias that two want."""
+    made: list[str] = []
+    for alias, ref in host.aliases:
+        if alias in taken or name == CATCH_ALL:
+            why = "only a host with a name can have others" if name == CATCH_ALL else "that host is served already"
+            notices.append(Notice(ref, "DuplicateHost", f"server-alias {alias}: {why}", component=COMPONENT))
+        else:
+            taken.add(alias)
+            made.append(alias)
+    return made
 
 
 def _listeners(resources: Resources, chains: list[Chain], secrets: dict[str, Secret]) -> dict[str, Listener]:
@@ -119,8 +133,3 @@ def _chains(resources: Resources, chains: list[Chain], secrets: dict[str, Secret
     if default is not None:
         made.append(SniChain("ingress-https", Http(TABLE), (), ListenerTls((default.name,))))
     return tuple(made)
-
-
-def _statuses(found: list[Compiled], address: str) -> dict[Ref, Obj]:
-    status: Obj = {"loadBalancer": {"ingress": [{"ip": address}]} if address else {}}
-    return {one.ref: status for one in found}

@@ -68,15 +68,10 @@ def compiled(ingress: Obj, look: Look) -> Compiled:
 def _annotations(ingress: Obj) -> Read:
     """A canary inherits all but a few from the Ingress it belongs to."""
     given = meta.annotations(ingress)
-    enabled = given.get(f"{PREFIX}canary", "")
     read = read_all(given)
     if read.values.get("canary"):
         kept = tuple(PREFIX + name for name in _INHERITED)
         return read_all({k: v for k, v in given.items() if k.startswith(kept)})
-    idle = sorted(name for name in read.values if name.startswith("canary-"))
-    if idle and not enabled:
-        text = f'{PREFIX}{idle[0]} has no effect without {PREFIX}canary: "true"'
-        read.told.append(("InvalidAnnotation", text))
     return read
 
 

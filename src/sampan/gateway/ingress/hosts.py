@@ -24,6 +24,7 @@ from sampan.ir import (
     Route,
     Tcp,
     ValueMatch,
+    VirtualHost,
     Weighted,
 )
 
@@ -32,14 +33,14 @@ Said = Sequence[tuple[Compiled, HostPart]]  # the oldest first
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """`routes` are those of the host itself; `aliases` are names it would have too, if nobody else has them. A host
-    that only canaries name is not `served`.
+    """`virtual` is the host under its own name alone; `aliases` are names it would have too, if nobody else has them.
+    A host that only canaries name is not `served`. `special`: what becomes of it depends on other hosts.
 
     `vips`: backends that are reached by their cluster IP, by the name of the endpoints.
     """
 
     name: str
-    routes: tuple[Route, ...]
+    virtual: VirtualHost
     clusters: tuple[Cluster, ...]
     vips: tuple[Backend, ...]
     chain: Chain | None
@@ -47,6 +48,7 @@ class Host:
     aliases: tuple[tuple[str, Ref], ...] = ()
     www: Route | None = None
     served: bool = True
+    special: bool = False
 
 
 def host(name: str, said: Said) -> Host:
@@ -63,16 +65,19 @@ def host(name: str, said: Said) -> Host:
     made = routes.Made([], {}, {})
     _fill(made, name, stable, locations, alternatives, notices, regex=regex, certificate=certificate is not None)
     chain = _chain(name, stable, locations, certificate, made)
+    aliases = tuple((alias, c.ref) for c, p in stable for alias in p.aliases)
+    www = _www(name, stable)
     return Host(
         name,
-        tuple(made.routes),
+        VirtualHost(f"ingress {name or '*'}", (name or "*",), tuple(made.routes)),
         tuple(made.clusters.values()),
         tuple(made.vips.values()),
         chain,
         tuple(notices),
-        tuple((alias, c.ref) for c, p in stable for alias in p.aliases),
-        _www(name, stable),
+        aliases,
+        www,
         served=bool(stable),
+        special=bool(aliases) or www is not None or name.startswith("*."),
     )
 
 
@@ -201,13 +206,13 @@ def other_www(name: str) -> str:
     return name[4:] if name.startswith("www.") else f"www.{name}"
 
 
-def one_label(host: Host, catch_all: Host | None) -> Host:
+def one_label(virtual: VirtualHost, catch_all: VirtualHost | None) -> VirtualHost:
     """A wildcard of Ingress stands for one label: names with more belong to the catch-all host."""
-    suffix = re.escape(host.name[1:])
+    suffix = re.escape(virtual.domains[0][1:])
     only = ValueMatch(":authority", f"[^.]+{suffix}(:[0-9]+)?", Kind.REGEX)
-    own = tuple(replace(r, match=replace(r.match, headers=(*r.match.headers, only))) for r in host.routes)
+    own = tuple(replace(r, match=replace(r.match, headers=(*r.match.headers, only))) for r in virtual.routes)
     others = tuple(replace(r, name=f"* {r.name}") for r in catch_all.routes) if catch_all else ()
-    return replace(host, routes=own + others)
+    return replace(virtual, routes=own + others)
 
 
 def _notice(ref: Ref, reason: str, message: str) -> Notice:

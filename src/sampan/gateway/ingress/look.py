@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
 
 from sampan.api.meta import Key, Obj
-from sampan.gateway.types import Objects, Resources
+from sampan.gateway.types import Resources
 
 INGRESSES = "ingresses.networking.k8s.io"
 CLASSES = "ingressclasses.networking.k8s.io"
 SERVICES, SECRETS, CONFIGMAPS = "services", "secrets", "configmaps"
-
-
-class Read(NamedTuple):
-    """`obj` None: it was not there."""
-
-    resource: str
-    key: Key
-    obj: Obj | None
 
 
 class Look:
@@ -42,10 +34,6 @@ class Look:
     def configmap(self, namespace: str, name: str) -> Obj | None:
         return self.get(CONFIGMAPS, namespace, name)
 
-    def reads(self) -> tuple[Read, ...]:
-        return tuple(Read(resource, key, obj) for (resource, key), obj in self._reads.items())
-
-
-def same(reads: tuple[Read, ...], objects: dict[str, Objects]) -> bool:
-    """Is all that was read still the very same?"""
-    return all(objects[resource].get(key) is obj for resource, key, obj in reads)
+    def reads(self) -> Iterable[tuple[str, Key]]:
+        """What was looked up, whether or not it was there."""
+        return self._reads.keys()
