@@ -103,6 +103,32 @@ def test_a_changed_certificate_and_a_deleted_secret(cluster):
     until(lambda: cluster.get("cert", "web")["status"].get("revision") == 3, "it was issued three times", 10)
 
 
+def test_renewal_swaps_key_and_certificate_at_once(cluster):
+    """Of a certificate that lives seconds: whoever reads the Secret has a pair, and it is always ready."""
+    cluster.apply(certificate(duration="6s", renewBefore="4s", privateKey={"algorithm": "ECDSA"}))
+    cluster.kubectl("wait", READY, "certificate/web", "--timeout=10s")
+    seen = set()
+    deadline = time.monotonic() + 8
+    while time.monotonic() < deadline:
+        data = cluster.get("secret", "web-tls")["data"]
+        crt, key = (base64.b64decode(data[part]).decode() for part in ("tls.crt", "tls.key"))
+        public = command("openssl", "x509", "-noout", "-pubkey", stdin=crt)
+        assert public == command("openssl", "pkey", "-pubout", stdin=key)
+        seen.add(public)
+        assert cluster.jsonpath("{.status.conditions[?(@.type=='Ready')].status}", "cert", "web") == "True"
+    assert len(seen) >= 3
+
+
+def test_who_may_edit_may_have_certificates(cluster):
+    may = lambda verb, what, role: cluster.kubectl(
+        "auth", "can-i", verb, what, "--as", f"{role}-user", check=False
+    ).strip()
+    for role in ("view", "edit"):
+        cluster.kubectl("create", "rolebinding", role, f"--clusterrole={role}", f"--user={role}-user")
+    assert (may("list", "certificates", "view"), may("create", "certificates", "view")) == ("yes", "no")
+    assert (may("create", "certificates", "edit"), may("create", "clusterissuers", "edit")) == ("yes", "no")
+
+
 def test_an_authority_of_ones_own(cluster, tmp_path):
     """The way of cert-manager's documentation: a self-signed root, an issuer that signs with it, a leaf."""
     cluster.apply(issuer("selfsigned", selfSigned={}))

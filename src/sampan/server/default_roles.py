@@ -166,6 +166,12 @@ _ROLES: dict[str, tuple[Row, ...]] = {
     "system:certificates.k8s.io:kubelet-serving-approver": (),
     "system:certificates.k8s.io:legacy-unknown-approver": (),
 }
+_CERTIFICATES = "certificaterequests certificates issuers"
+# As cert-manager's own chart adds them.
+_ROLES |= {
+    "sampan:certificates-view": ((_READ, "cert-manager.io", _CERTIFICATES),),
+    "sampan:certificates-edit": ((_WRITE, "cert-manager.io", _CERTIFICATES),),
+}
 _APPROVER = "system:certificates.k8s.io:"
 
 # role → label its rules are added by to another one; and the roles made of such.
@@ -173,6 +179,8 @@ _AGGREGATED = {
     "system:aggregate-to-admin": "admin",
     "system:aggregate-to-edit": "edit",
     "system:aggregate-to-view": "view",
+    "sampan:certificates-edit": "edit",
+    "sampan:certificates-view": "view",
     "edit": "admin",
     "view": "edit",
 }
