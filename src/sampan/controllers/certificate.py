@@ -18,7 +18,7 @@ from sampan.controllers import certmanager as cm
 
 def controller() -> Controller:
     watches = {cm.CERTIFICATES: _rivals, cm.REQUESTS: _owner}
-    return Controller("certificates-controller", {cm.SECRETS: _users}, reconcile, custom=cm.custom(watches))
+    return Controller("certificates-controller", {cm.SECRETS: _users}, cm.ours(reconcile), custom=cm.custom(watches))
 
 
 def _rivals(certificate: Obj, caches: Mapping[str, Cache]) -> Iterable[Key]:

@@ -31,7 +31,7 @@ def ingress_controller() -> Controller:
             await _reconcile(env, ingress, of_ingress, automatic=True)
 
     watches = {cm.CERTIFICATES: _owned_by("Ingress")}
-    return Controller("ingress-shim", {INGRESSES: own_key}, reconcile, workers=1, custom=cm.custom(watches))
+    return Controller("ingress-shim", {INGRESSES: own_key}, cm.ours(reconcile), workers=1, custom=cm.custom(watches))
 
 
 def gateway_controller() -> Controller:
@@ -41,7 +41,7 @@ def gateway_controller() -> Controller:
             await _reconcile(env, gateway, of_gateway, automatic=False)
 
     watches = {GATEWAYS: own_key, cm.CERTIFICATES: _owned_by("Gateway")}
-    return Controller("gateway-shim", {}, reconcile, workers=1, custom=cm.custom(watches))
+    return Controller("gateway-shim", {}, cm.ours(reconcile), workers=1, custom=cm.custom(watches))
 
 
 def _owned_by(kind: str) -> cm.Watch:

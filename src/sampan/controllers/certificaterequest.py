@@ -46,7 +46,7 @@ def controller(local: cm.Local) -> Controller:
         cm.ISSUERS: _waiting("Issuer"),
         cm.CLUSTER_ISSUERS: _waiting("ClusterIssuer"),
     }
-    return Controller("certificaterequests-controller", {}, reconcile, workers=2, custom=cm.custom(watches))
+    return Controller("certificaterequests-controller", {}, cm.ours(reconcile), workers=2, custom=cm.custom(watches))
 
 
 def _waiting(kind: str) -> Callable[[Obj, Mapping[str, Cache]], Iterable[Key]]:

@@ -14,7 +14,7 @@ from importlib import import_module
 from sampan.api import meta
 from sampan.api.meta import Key, Obj
 from sampan.api.status import ApiError
-from sampan.client.env import Cache, Env
+from sampan.client.env import After, Cache, Env, Reconcile
 from sampan.controllers.keys import no_key
 
 GROUP = "cert-manager.io"
@@ -26,11 +26,31 @@ SECRETS = "secrets"
 CLUSTER_NAMESPACE = "cert-manager"
 # What a CA issuer names in place of a Secret to sign with sampan's own authority: no Secret can be called so.
 LOCAL_CA = "sampan.io/local-ca"
+_LOOK_AGAIN = 60.0
 CERT, KEY, CA = "tls.crt", "tls.key", "ca.crt"
 
 Watch = Callable[[Obj, Mapping[str, Cache]], Iterable[Key]]
 # The local authority's certificate and key, PEM, made when there is none. May wait for the disk. Raises OSError.
 Local = Callable[[], tuple[bytes, bytes]]
+
+
+def ours(reconcile: Reconcile) -> Reconcile:
+    """Nothing is done while cert-manager itself runs in this cluster: two of a trade would undo each other's work."""
+
+    async def step(key: Key, env: Env) -> After | None:
+        return After(_LOOK_AGAIN) if await _elsewhere(env) else await reconcile(key, env)
+
+    return step
+
+
+async def _elsewhere(env: Env) -> bool:
+    """Does somebody hold the lease of cert-manager's controllers?"""
+    lease = await find(env, "leases.coordination.k8s.io", "cert-manager-controller", "kube-system")
+    spec = (lease or {}).get("spec") or {}
+    if not spec.get("holderIdentity") or not spec.get("renewTime"):
+        return False
+    age = (env.clock.now() - meta.parse_time(spec["renewTime"])).total_seconds()
+    return age < (spec.get("leaseDurationSeconds") or 60)
 
 
 def custom(watches: Mapping[str, Watch]) -> Callable[[str], Watch]:

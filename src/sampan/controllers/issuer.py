@@ -20,7 +20,9 @@ _ELSEWHERE = ("acme", "vault", "venafi")
 
 def controller() -> Controller:
     watches = {cm.ISSUERS: own_key, cm.CLUSTER_ISSUERS: own_key}
-    return Controller("issuers-controller", {cm.SECRETS: _users}, reconcile, workers=1, custom=cm.custom(watches))
+    return Controller(
+        "issuers-controller", {cm.SECRETS: _users}, cm.ours(reconcile), workers=1, custom=cm.custom(watches)
+    )
 
 
 def _users(secret: Obj, caches: Mapping[str, Cache]) -> Iterable[Key]:

@@ -465,3 +465,21 @@ def test_a_deleted_certificate_leaves_its_secret():
         assert world.secret() is not None
 
     run(go())
+
+
+def test_nothing_is_done_while_cert_manager_itself_runs():
+    async def go():
+        world = CertWorld()
+        spec = {"holderIdentity": "a", "leaseDurationSeconds": 60, "renewTime": "2026-01-01T00:00:00.000000Z"}
+        metadata = {"name": "cert-manager-controller", "namespace": "kube-system"}
+        await world.add("leases.coordination.k8s.io", {"kind": "Lease", "metadata": metadata, "spec": spec})
+        await world.issuer(selfSigned={})
+        await world.certificate()
+        await world.settle()
+        assert world.status() == {}
+        await world.advance(59)
+        assert world.status() == {}
+        await world.advance(5)
+        assert world.condition() == READY
+
+    run(go())
