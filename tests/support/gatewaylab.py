@@ -21,8 +21,12 @@ def addresses(result: Result) -> dict[str, str]:
 
 
 def configure(lab: EnvoyLab, resources: Resources) -> Result:
-    """Give Envoy what the resources come to; it must refuse nothing."""
-    result = translate(resources)
+    """Give Envoy what the resources come to."""
+    return push(lab, translate(resources))
+
+
+def push(lab: EnvoyLab, result: Result) -> Result:
+    """Envoy must refuse nothing."""
     members = {name: Endpoints(name, (Endpoint(ip, UPSTREAM_PORT),)) for name, ip in addresses(result).items()}
     proxy = Proxy(result.listeners, result.tables, result.clusters, members, result.secrets)
     assert lab.push(Builder().build(proxy)) == {}

@@ -36,7 +36,7 @@ session-cookie-name session-cookie-path session-cookie-samesite session-cookie-s
 ssl-prefer-server-ciphers ssl-redirect stream-snippet temporal-redirect temporal-redirect-code upstream-hash-by
 upstream-hash-by-subset upstream-hash-by-subset-size upstream-vhost use-port-in-redirects use-regex
 whitelist-source-range x-forwarded-prefix
-""".split()
+""".split()  # noqa: SIM905
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "ingress.md"
 
 

@@ -33,8 +33,14 @@ def wrong(path: str, kind: str, *, regex: bool) -> str:
 
 
 def order(location: Location, *, regex: bool) -> tuple[bool, int, str]:
-    """Sort key, to be reversed: exact paths first unless the host is one of regular expressions, then the longest."""
-    return (not regex and location.kind == EXACT, len(location.path), location.path)
+    """Sort key, to be reversed: exact paths first unless the host is one of regular expressions, then the longest.
+
+    nginx's location for a Prefix ends in a slash, and so is longer than the same path that compares characters.
+    """
+    path = location.path
+    if not regex and location.kind == PREFIX and not path.endswith("/"):
+        path += "/"
+    return (not regex and location.kind == EXACT, len(path), path)
 
 
 def match(location: Location, *, regex: bool, exact_too: bool) -> PathMatch:
