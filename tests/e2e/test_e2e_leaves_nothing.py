@@ -1,5 +1,6 @@
 """A cluster leaves no trace on the machine, however it ended."""
 
+import json
 import os
 import signal
 import subprocess
@@ -21,6 +22,17 @@ def fresh():
 def busy(cluster):
     cluster.kubectl("apply", "-f", str(APP / "cloud-user.yaml"))
     cluster.kubectl("rollout", "status", "deployment/deployment-cloud-user", "--timeout=60s")
+    http, _ = edge_ports(cluster)
+    labels = cluster.get("deployment/deployment-cloud-user")["spec"]["selector"]["matchLabels"]
+    metadata = {"name": "outside", "annotations": {"sampan.io/host-ports": f"{http}:80"}}
+    ports = [{"port": 80, "targetPort": 8080}]
+    spec = {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "selector": labels, "ports": ports}
+    cluster.apply(json.dumps({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}))
+    until(lambda: command("curl", "-sf", f"http://127.0.0.1:{http}/actuator/info").code == 0, "the host's own port")
+
+
+def edge_ports(cluster):
+    return json.loads((cluster.directory / "cluster.json").read_text())["edgePorts"]
 
 
 def test_up_and_down_twice(fresh):
@@ -93,6 +105,7 @@ def test_two_clusters_side_by_side_choose_free_networks(fresh):
         for cluster in (first, second):
             cluster.kubectl("apply", "-f", str(APP / "bq-api-service.yaml"))
             cluster.kubectl("rollout", "status", "deployment/deployment-bq-api-service", "--timeout=60s")
+        assert not set(edge_ports(first)) & set(edge_ports(second))
         ips = {c.name: c.jsonpath("{.spec.clusterIP}", "svc", "clusterip-bq-api-service") for c in (first, second)}
         assert ips[first.name].rsplit(".", 2)[0] != ips[second.name].rsplit(".", 2)[0]
         for ip in ips.values():
