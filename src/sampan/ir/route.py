@@ -166,8 +166,10 @@ class VirtualHost:
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """`not_found` answers for hosts and paths that nobody has; it belongs to the dialect."""
+    """`not_found` answers for hosts and paths that nobody has; it belongs to the dialect. So do `request_headers`, which
+    every request gets that is sent on, after those of its route."""
 
     name: str
     hosts: tuple[VirtualHost, ...]
     not_found: Respond = Respond(404)
+    request_headers: HeaderChanges = HeaderChanges()

@@ -12,11 +12,23 @@ from sampan.gateway.ingress.compile import COMPONENT
 from sampan.gateway.ingress.model import CATCH_ALL, Chain, Compiled
 from sampan.gateway.ingress.streams import Stream
 from sampan.gateway.types import Notice, Ref, Resources, Result
-from sampan.ir import Http, Listener, ListenerTls, RouteTable, Secret, SniChain, VirtualHost
+from sampan.ir import HeaderChanges, Http, Listener, ListenerTls, RouteTable, Secret, SniChain, VirtualHost
 
 TABLE = "ingress"
 DEFAULT_CERTIFICATE = "ingress/default-certificate"
 _OWN = Key("", "")
+# What backends behind ingress-nginx are told of the client, whatever it says of itself. Source: nginx.tmpl.
+REQUEST_HEADERS = HeaderChanges(
+    set=(
+        ("x-real-ip", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
+        ("x-forwarded-for", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
+        ("x-forwarded-host", "%REQ(:authority)%"),
+        ("x-forwarded-port", "%DOWNSTREAM_LOCAL_PORT%"),
+        ("x-forwarded-scheme", "%REQ(x-forwarded-proto)%"),
+        ("x-scheme", "%REQ(x-forwarded-proto)%"),
+    ),
+    remove=("proxy",),  # https://httpoxy.org
+)
 _HTTP, _HTTPS = 80, 443
 
 
@@ -40,7 +52,7 @@ def assemble(
             clusters.setdefault(cluster.name, cluster)
     clusters.update((stream.cluster.name, stream.cluster) for stream in streams)
     vips = [backend for host in merged.values() for backend in host.vips]
-    table = RouteTable(TABLE, virtual, NOT_FOUND)
+    table = RouteTable(TABLE, virtual, NOT_FOUND, REQUEST_HEADERS)
     return Result(
         listeners=listeners,
         tables={TABLE: table} if found else {},

@@ -30,7 +30,7 @@ _ADD = base_pb2.HeaderValueOption.APPEND_IF_EXISTS_OR_ADD
 
 
 def change_request(made: Message, changes: ir.HeaderChanges) -> None:
-    """`made` is a Route or a weighted cluster, which have the same fields."""
+    """`made` is a Route, a weighted cluster or a RouteConfiguration, which have the same fields."""
     made.request_headers_to_remove.extend(changes.remove)
     made.request_headers_to_add.extend(_options(changes.set, _SET))
     made.request_headers_to_add.extend(_options(changes.add, _ADD))

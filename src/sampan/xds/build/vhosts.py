@@ -6,7 +6,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from envoy.config.route.v3 import route_pb2
+
 from sampan import ir
+from sampan.xds.build.headers import change_request
 from sampan.xds.build.kept import Kept
 from sampan.xds.build.routes import route
 from sampan.xds.messages import resource, serialized
@@ -40,7 +43,7 @@ class Table:
         made = self.hosts.all(((host.name, host) for host in table.hosts), self._host)
         self.routes = {host.name: self.routes[host.name] for host in table.hosts}
         # ignore_port_in_host_matching; names of clusters may be news that have not arrived yet.
-        head = text(1, self.name) + number(14, 1) + nested(7, b"")
+        head = text(1, self.name) + number(14, 1) + nested(7, b"") + _headers(table.request_headers)
         longest = max((one.body for one in made), default=0)
         if longest > 4096:
             head += nested(11, number(1, longest))
@@ -58,6 +61,12 @@ class Table:
             tuple(dict.fromkeys(origin for one in made for origin in one.origins)),
             max((one.body for one in made), default=0),
         )
+
+
+def _headers(wanted: ir.HeaderChanges) -> bytes:
+    made = route_pb2.RouteConfiguration()
+    change_request(made, wanted)
+    return serialized(made)
 
 
 def _route(wanted: ir.Route) -> Made:
