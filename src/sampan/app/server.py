@@ -14,18 +14,14 @@ from sampan.api.scheme import Scheme
 from sampan.app import localca
 from sampan.app.config import NODE_PORTS, Cluster
 from sampan.app.edge import EdgePart
-from sampan.app.facts import node_facts
+from sampan.app.hostpart import HostPart
 from sampan.base.clock import SystemClock
-from sampan.base.tasks import Tasks
 from sampan.client.controller import ControllerManager
-from sampan.client.events import EventRecorder
 from sampan.client.local import LocalClient
 from sampan.controllers import TRIMS, certificaterequest, csr_signing, service_account_tokens, table
 from sampan.server.server import Server, ServerConfig
 from sampan.server.types import Deletion, User
 from sampan.server.watch import Asked
-from sampan.serviceproxy.hostports import HostPorts
-from sampan.serviceproxy.lbroutes import LbRoutes
 from sampan.store.recovery import restorations
 from sampan.store.sqlite import Keep, SqliteStore
 
@@ -42,7 +38,6 @@ class ServerProcess:
         self._cluster = cluster
         self._clock = SystemClock()
         self._sockets = tuple(sockets)
-        self._tasks = Tasks("server")
 
     async def start(self) -> None:
         cluster = self._cluster
@@ -58,6 +53,7 @@ class ServerProcess:
         rows = (*rows, accounts, *signing)
         self._controllers = ControllerManager(rows, client, self._clock, trims=TRIMS)
         self._edge = EdgePart(cluster, client, self._clock)
+        self._host = HostPart(cluster, client, self._clock)
         await self._server.start()
         for report in set(restorations(cluster.store)) - set(known):
             await client.create("events", _restored(report.read_text().strip(), meta.timestamp(self._clock.now())))
@@ -65,19 +61,9 @@ class ServerProcess:
         self._edge.start()
         self._follow(scheme)
         scheme.changed.append(lambda: self._follow(scheme))
-        events = EventRecorder(client, self._clock, component="host-ports")
-        tell = lambda service, text: events.event(service, "Warning", "HostPortUnavailable", text)  # noqa: E731
-        host_ports = HostPorts(cluster.plan.host_table, self._clock, tell=tell)
-        self._controllers.informers["services"].add_handler(host_ports.service_changed)
-        lb_routes = LbRoutes(
-            cluster.plan.host_link, {n: node_facts(cluster, n) for n in cluster.plan.nodes}, self._clock
-        )
-        self._controllers.informers["services"].add_handler(lb_routes.service_changed)
-        self._controllers.informers["endpointslices.discovery.k8s.io"].add_handler(lb_routes.slice_changed)
+        self._host.feed(self._controllers.informers)
         await self._controllers.synced()
-        self._tasks.start("host-ports", host_ports.run())
-        self._tasks.start("host-ports/events", events.run())
-        self._tasks.start("lb-routes", lb_routes.run())
+        self._host.start()
 
     def _follow(self, scheme: Scheme) -> None:
         """Controllers of all resources see the custom ones too."""
@@ -86,7 +72,7 @@ class ServerProcess:
         self._edge.follow(custom)
 
     async def close(self) -> None:
-        await self._tasks.stop()
+        await self._host.close()
         await self._edge.close()
         await self._controllers.stop()
         await self._server.close()

@@ -67,8 +67,8 @@ def table(scheme: Scheme, root_ca_pem: str, volumes: Path, lb_cidr: str) -> tupl
         scheduler.controller(),  # pods → nodes
         endpointslice.controller(),  # ready pods → what the service proxy and DNS read
         endpoints.controller(),  # … and what `kubectl get ep` and older programs read
-        loadbalancer.controller(lb_cidr),  # addresses that are reached from outside
         endpointslice_mirroring.controller(),  # hand-written Endpoints → slices
+        loadbalancer.controller(lb_cidr),  # addresses that are reached from outside
         horizontalpodautoscaler.controller(),  # what pods use → how many
         disruption.controller(),  # how many pods may be evicted
         resourcequota.controller(),  # what is used of each namespace's quotas
