@@ -101,9 +101,9 @@ def curl(url: str, *options: str, host: str = "", check: bool = True, timeout: i
         url = url.replace(address, host, 1)
     elif host:
         argv += ["-H", f"Host: {host}"]
-    done = subprocess.run([*argv, url], capture_output=True, text=True, check=False, timeout=timeout + 10)
-    assert done.returncode == 0 or not check, f"{argv} {url}: exit {done.returncode} {done.stderr}"
-    head, _, body = done.stdout.partition("\r\n\r\n")
+    done = subprocess.run([*argv, url], capture_output=True, check=False, timeout=timeout + 10)
+    assert done.returncode == 0 or not check, f"{argv} {url}: exit {done.returncode} {done.stderr!r}"
+    head, _, body = done.stdout.decode(errors="replace").partition("\r\n\r\n")
     while head.startswith("HTTP/1.1 100"):
         head, _, body = body.partition("\r\n\r\n")
     lines = head.split("\r\n")

@@ -169,7 +169,10 @@ class Upstream(BaseHTTPRequestHandler):
             "length": len(body),
         }
         if path.startswith("/status/"):
-            self._answer(int(path.rpartition("/")[2]), b"from the upstream", {"content-type": "text/plain"})
+            size = int(headers.get("x-size", "0"))
+            body = b"" if "x-empty" in headers else b"from the upstream".ljust(size, b".")
+            chunked = "x-chunked" in headers
+            self._answer(int(path.rpartition("/")[2]), body, {"content-type": "text/plain"}, chunked=chunked)
         elif path == "/auth" and headers.get("x-token") != "good":
             refusal = {"www-authenticate": "Bearer", "x-asked": self.path, "x-asked-method": self.command}
             self._answer(401, json.dumps(seen).encode(), refusal)
@@ -194,13 +197,18 @@ class Upstream(BaseHTTPRequestHandler):
         self.rfile.readline()
         return out
 
-    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+    def _answer(self, status: int, body: bytes, headers: dict[str, str], *, chunked: bool = False) -> None:
         self.send_response_only(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("content-length", str(len(body)))
+        if chunked:
+            self.send_header("transfer-encoding", "chunked")
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        else:
+            self.send_header("content-length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, *args: Any) -> None:
         pass

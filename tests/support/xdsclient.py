@@ -68,8 +68,10 @@ class Client:
         self._collect()
 
     def reconnect(self) -> None:
-        """The stream breaks, it comes back and says what it has."""
+        """The stream breaks, it comes back and says what it has. (Of a cluster that is just warming it cannot say that it
+        still waits for endpoints: that ends by Envoy's initial_fetch_timeout, so it does here.)"""
         self._break()
+        self.warming.clear()
         self._connect({url: {n: v for n, (v, _) in held.items()} for url, held in self.held.items()})
 
     def forget(self) -> None:
@@ -82,6 +84,8 @@ class Client:
             if not (self.requests or self.responses):
                 self.wait()
             if not (self.requests or self.responses):
+                assert not self.warming, f"{self.warming} wait for endpoints"
+                assert self.hub.settled("k")
                 return
             self.say()
             self.hear()

@@ -10,6 +10,8 @@ All of it is imported when somebody needs it: the first Ingress or Gateway.
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -17,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from sampan.api.meta import Obj
 from sampan.app.config import Cluster
-from sampan.base import fs
+from sampan.base import fs, log
 from sampan.base.clock import Clock
+from sampan.base.errors import UserError
 from sampan.base.tasks import Tasks
 from sampan.client.informer import Informer
 from sampan.client.types import Client
@@ -26,6 +29,7 @@ from sampan.ir import Endpoints, Origin, Secret
 
 if TYPE_CHECKING:
     from sampan.gateway.controlplane import ControlPlane
+    from sampan.xds.types import Snapshot
 
 XDS_PORT = 15012
 LEAF = "gateway"  # in the cluster's pki: the proxies' client certificate
@@ -35,6 +39,8 @@ TRIGGERS = ("ingresses.networking.k8s.io", GATEWAYS)
 DEFAULT_CERTIFICATE = "ingress-default"  # in the cluster's pki
 DEFAULT_CERTIFICATE_NAME = "Kubernetes Ingress Controller Fake Certificate"  # what users know from ingress-nginx
 DEFAULT_CERTIFICATE_DAYS = 3650
+
+_log = log.get("edge")
 
 
 class EdgePart:
@@ -70,7 +76,7 @@ class EdgePart:
         await self._asleep.stop()
         await self._tasks.stop()
         if self._served is not None:
-            await self._served.xds.stop()
+            await self._served.stop()
         if self._control is not None:
             await self._control.stop()
 
@@ -102,13 +108,18 @@ class Served:
     """Builds what is newest and publishes it; a changed endpoint does not wait for anything."""
 
     def __init__(self, cluster: Cluster, clock: Clock, control: ControlPlane) -> None:
-        from sampan.gateway.deployment import KIND
+        # Programs that this process runs (nft, ip) are exec'ed at once: gRPC need not care for forks, and not say so.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+        from sampan.gateway.deployment import KIND, SNAPSHOT
         from sampan.xds.build import Builder
+        from sampan.xds.persist import Keeper
         from sampan.xds.server import XdsServer
 
         self._cluster = cluster
         self._control = control
         self._kind = KIND
+        self._file = cluster.snapshots / SNAPSHOT
+        self._keeper = Keeper(self._file, clock)
         self._builder = Builder()
         self._changed: dict[str, Endpoints] = {}
         self._building = False
@@ -117,6 +128,8 @@ class Served:
     async def run(self) -> None:
         """Until cancelled."""
         pki, plan = self._cluster.pki, self._cluster.plan
+        self._publish_last()
+        self._keeper.start()
         files = {"cert": pki / "server.crt", "key": pki / "server.key", "client_ca": pki / "ca.crt"}
         await self.xds.start(plan.host_ip, XDS_PORT, users={USER}, **files)
         self._control.on_endpoints = self._endpoints
@@ -129,14 +142,32 @@ class Served:
                 snapshot = await asyncio.to_thread(self._builder.build, replace(proxy, endpoints=used))
             finally:
                 self._building = False
-            self.xds.publish(self._kind, snapshot)
+            self._publish(snapshot)
             self._endpoints({})  # what changed meanwhile
+
+    async def stop(self) -> None:
+        await self.xds.stop()
+        await self._keeper.stop()
+
+    def _publish_last(self) -> None:
+        """What proxies may have got from a replay while we were away: so we know what to take away from them."""
+        from sampan.xds import persist
+
+        try:
+            if (last := persist.load(self._file)) is not None:
+                self.xds.publish(self._kind, last)
+        except UserError as error:
+            _log.warning("%s", error)
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        self.xds.publish(self._kind, snapshot)
+        self._keeper.keep(snapshot)
 
     def _endpoints(self, changed: Mapping[str, Endpoints]) -> None:
         self._changed |= changed
         if self._changed and not self._building:
             changes, self._changed = self._changed, {}
-            self.xds.publish(self._kind, self._builder.update_endpoints(changes))
+            self._publish(self._builder.update_endpoints(changes))
 
     def _refused(self, kind: str, type_url: str, names: object, origins: Iterable[Origin], message: str) -> None:
         self._control.refused(origins, message)
@@ -155,6 +186,7 @@ def edge_config(cluster: Cluster) -> Any:
         snapshots=str(cluster.snapshots),
         host_ports=cluster.edge_ports,
         first_node=plan.nodes[0],
+        python=sys.executable,
     )
 
 

@@ -23,6 +23,8 @@ CREDENTIALS_DIR = "/etc/sampan/xds"
 SNAPSHOT_DIR = "/var/lib/sampan-xds"
 SNAPSHOT = "gateway.snapshot"
 GRACE_SECONDS = 30
+HOLD_SECONDS = 1  # everybody knows by then that the pod is leaving
+USER = 65534  # what Envoy runs as
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Edge:
     """`xds`: HOST:PORT of the control plane. `certificate`, `key`, `ca`: PEM, for the proxy's connection to it.
 
     `snapshots`: the host's directory with the last configuration. `host_ports`: (HTTP, HTTPS) of the host, 0 none.
-    `first_node`: where the gateway rather runs, so that its address need not move.
+    `first_node`: where the gateway rather runs, so that its address need not move. `python`: the interpreter that has
+    sampan.
     """
 
     xds: str
@@ -39,6 +42,7 @@ class Edge:
     snapshots: str
     host_ports: tuple[int, int]
     first_node: str
+    python: str
     key: bytes = field(repr=False)
 
 
@@ -85,23 +89,27 @@ def _port(name: str, number: int, protocol: str = "TCP") -> Obj:
 
 
 def _deployment(edge: Edge) -> Obj:
+    files = {"cert": "tls.crt", "key": "tls.key", "ca": "ca.crt"}
     args = [
         f"--kind={KIND}",
-        f"--xds={edge.xds}",
-        f"--credentials={CREDENTIALS_DIR}",
+        f"--server={edge.xds}",
+        *(f"--{option}={CREDENTIALS_DIR}/{file}" for option, file in files.items()),
         f"--snapshot={SNAPSHOT_DIR}/{SNAPSHOT}",
+        f"--user={USER}",
+        f"--drain-seconds={GRACE_SECONDS}",
     ]
+    drain = [edge.python, "-m", "sampan.xds.drain", f"--hold={HOLD_SECONDS}", f"--seconds={GRACE_SECONDS - 2}"]
     container: dict[str, Any] = {
         "name": "envoy",
         "image": IMAGE,
         "args": args,
-        "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
         "ports": [
             {"name": "http", "containerPort": HTTP},
             {"name": "https", "containerPort": HTTPS},
             {"name": "status", "containerPort": READY},
         ],
         "readinessProbe": {"httpGet": {"path": "/healthz/ready", "port": READY}, "periodSeconds": 1},
+        "lifecycle": {"preStop": {"exec": {"command": drain}}},
         # The interpreter may be below /root; the launcher gives its rights up before it becomes Envoy.
         "securityContext": {"runAsUser": 0, "runAsGroup": 0},
         "volumeMounts": [
@@ -111,12 +119,13 @@ def _deployment(edge: Edge) -> Obj:
     }
     spec: dict[str, Any] = {
         "serviceAccountName": NAME,
+        "securityContext": {"fsGroup": USER},  # reads the credentials
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "priorityClassName": "system-cluster-critical",
         "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [_rather(edge.first_node)]}},
         "containers": [container],
         "volumes": [
-            {"name": "xds", "secret": {"secretName": CREDENTIALS, "defaultMode": 0o400}},
+            {"name": "xds", "secret": {"secretName": CREDENTIALS, "defaultMode": 0o440}},
             {"name": "snapshots", "hostPath": {"path": edge.snapshots, "type": "DirectoryOrCreate"}},
         ],
     }

@@ -28,8 +28,8 @@ class Resources:
     so what was made of them may be kept by identity.
 
     `address`: of the Service in front of the Ingress listeners ("" not yet). `ports`: the container port of the proxy
-    for each (Gateway key, port) and, under the key ("", ""), those of the Ingress listeners. `default_certificate`: what
-    the Ingress listeners show for hosts without one; None is no HTTPS for those.
+    for each (Gateway key, port) and, under the key ("", ""), those of the Ingress listeners. `default_certificate`:
+    what the Ingress listeners show for hosts without one; None is no HTTPS for those.
     """
 
     objects: Mapping[str, Objects]

@@ -52,7 +52,7 @@ class ServerConfig:
 
     `cert`, `key`: the server's own; `client_ca`: who signs client certificates. `tokens`: bearer token → user.
     `node_ports` is inclusive. `agent_socket(node)`: the Unix socket of a node's agent.
-    `account_key`: what signs the tokens of service accounts; made when missing.
+    `account_key`: what signs the tokens of service accounts; made when missing. `pages`: further fixed paths.
     """
 
     listen: tuple[str, ...]
@@ -67,6 +67,7 @@ class ServerConfig:
     node_ports: tuple[int, int] = (30000, 32767)
     tokens: Mapping[str, User] = field(default_factory=dict)
     sockets: tuple[socket.socket, ...] = ()
+    pages: Mapping[str, Callable[[Request], Response]] = field(default_factory=dict)
 
 
 class Server:
@@ -165,6 +166,7 @@ class Server:
                 },
                 metrics=Metrics(self.registry),
                 pages={
+                    **self.config.pages,
                     "/openid/v1/jwks": lambda request: answer.json(200, self.tokens.signer.key_set()),
                     "/.well-known/openid-configuration": lambda request: answer.json(
                         200, self.tokens.discovery(f"https://{self.config.advertise}:{self.port}")
