@@ -47,7 +47,7 @@ class Clusters:
                 + nested(3, text(2, cluster.endpoints))
                 + _service(cluster.service)
             )
-        return resource(cluster.name, body, (cluster.origin,))
+        return resource(cluster.name, body, (cluster.origin,), cluster.endpoints)
 
     def _shared(self, cluster: ir.Cluster, secrets: Container[str]) -> bytes:
         shape = replace(cluster, name="", endpoints="", service="", origin=None)

@@ -8,6 +8,7 @@ body_limit        before anybody is asked about a request that is too large anyw
 auth              basic auth and questions by HTTP (Lua)
 ext_authz         questions by gRPC; after auth: both must agree, and the local one is cheaper
 stateful_session  only requests that go upstream need an endpoint
+error_page        puts in what custom_errors has got: answers come here from there
 custom_errors     nearest the upstream, so that it sees the upstream's own answer first
 router            last by definition
 
@@ -48,6 +49,7 @@ ORDER: tuple[Filter, ...] = (
     auth.FILTER,
     ext_authz.FILTER,
     stateful_session.FILTER,
+    custom_errors.PAGE,
     custom_errors.FILTER,
 )
 _PLACES = {one.name: place for place, one in enumerate(ORDER)}

@@ -12,6 +12,7 @@ from sampan.xds.filters.scripts import changes, script, with_context
 from sampan.xds.messages import Message
 
 NAME = "custom_errors"
+PAGE_NAME = "error_page"
 TIMEOUT_MS = 5000
 
 
@@ -30,4 +31,9 @@ def of_route(policies: ir.Policies) -> Mapping[str, Message]:
     return {NAME: with_context(context)}
 
 
+def page_of_route(policies: ir.Policies) -> Mapping[str, Message]:
+    return {PAGE_NAME: with_context({})} if policies.errors else {}
+
+
 FILTER = Filter(NAME, of_route, lambda _: script("templates", "custom_errors"))
+PAGE = Filter(PAGE_NAME, page_of_route, lambda _: script("error_page"))

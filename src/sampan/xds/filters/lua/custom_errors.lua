@@ -1,56 +1,48 @@
--- Replaces the body of answers with certain codes by what another service says about them.
+-- Asks another service for a page about an answer with one of certain codes. error_page.lua puts it into the answer.
 
-local REQUEST = "sampan.errors"
-local BUFFERED = 16384
+local SAVED = "sampan.errors"
 
--- Answers know nothing of their request: what the question needs is filled in on the way in.
+-- Answers know nothing of their request: what is needed of it is kept on the way in.
 function envoy_on_request(handle)
-  local context = handle:filterContext()
-  local more = { RESPONSE_CODE = "%RESPONSE_CODE%" }
+  local context, request = handle:filterContext(), handle:headers()
   local headers = { [":method"] = "GET" }
-  change(headers, handle, context:get("changes"), more)
-  headers[":authority"] = context:get("host") ~= "" and context:get("host") or handle:headers():get(":authority")
-  handle:streamInfo():dynamicMetadata():set(REQUEST, "headers", headers)
+  change(headers, handle, context:get("changes"), { RESPONSE_CODE = "%RESPONSE_CODE%" })
+  headers[":authority"] = context:get("host") ~= "" and context:get("host") or request:get(":authority")
+  handle:streamInfo():dynamicMetadata():set(SAVED, "request", {
+    headers = headers, head = request:get(":method") == "HEAD",
+  })
 end
 
-local function page(handle, context, code)
-  local saved = handle:streamInfo():dynamicMetadata():get(REQUEST)
-  if not saved then return nil end
+-- nil when the service for error pages is at fault itself: the answer as it is is better than none.
+local function page(handle, wanted, saved, code)
   local headers = {}
-  for name, value in pairs(saved["headers"]) do
+  for name, value in pairs(saved.headers) do
     headers[name] = type(value) == "string" and value:gsub("%%RESPONSE_CODE%%", code) or value
   end
-  headers[":path"] = context:get("path")
-  return handle:httpCall(context:get("cluster"), headers, nil, { timeout_ms = context:get("timeout_ms") })
+  headers[":path"] = wanted.path
+  local answer, body = handle:httpCall(wanted.cluster, headers, nil, { timeout_ms = wanted.timeout_ms })
+  if tonumber(answer[":status"]) >= 500 and answer[":status"] ~= code then return nil end
+  return { body = body or "", content_type = answer["content-type"] or "text/html" }
 end
 
-local function replace_body(handle, body)
-  local length = tonumber(handle:headers():get("content-length") or "")
-  if length and length <= BUFFERED then
-    handle:body(true):setBytes(body)
-    handle:headers():replace("content-length", tostring(#body))
-    return
+local function has(list, value)
+  for _, one in ipairs(list) do
+    if one == value then return true end
   end
-  -- Larger ones stream through here and are emptied chunk by chunk.
-  handle:headers():remove("content-length")
-  local first = true
-  for chunk in handle:bodyChunks() do
-    chunk:setBytes(first and body or "")
-    first = false
-  end
+  return false
 end
 
 function envoy_on_response(handle)
-  local context = handle:filterContext()
-  local code = handle:headers():get(":status")
-  local wanted = false
-  for _, one in ipairs(context:get("codes")) do wanted = wanted or one == code end
-  if not wanted then return end
-  local fine, headers, body = pcall(page, handle, context, code)
-  if not fine then handle:logErr("custom errors: " .. tostring(headers)) end
-  -- The service for error pages is itself at fault: the original answer is better than none.
-  if not fine or not headers or (tonumber(headers[":status"]) >= 500 and headers[":status"] ~= code) then return end
-  handle:headers():remove("content-encoding")
-  handle:headers():replace("content-type", headers["content-type"] or "text/html")
-  replace_body(handle, body or "")
+  local context, code = handle:filterContext(), handle:headers():get(":status")
+  if not has(context:get("codes"), code) then return end
+  local metadata = handle:streamInfo():dynamicMetadata():get(SAVED)
+  local saved = metadata and metadata["request"]
+  if not saved or saved.head then return end
+  local wanted = { cluster = context:get("cluster"), path = context:get("path"), timeout_ms = context:get("timeout_ms") }
+  local fine, found = pcall(page, handle, wanted, saved, code)
+  if fine and found then
+    handle:streamInfo():dynamicMetadata():set(SAVED, "page", found)
+  elseif not fine then
+    handle:logErr("custom errors: " .. tostring(found))
+  end
 end
