@@ -111,6 +111,7 @@ def test_an_address_at_once_that_everybody_reaches(lb, machine):
     described = until(lambda: (d := lb.kubectl("describe", "svc", "web")) and "IPAllocated" in d and d, "the event")
     assert f"LoadBalancer Ingress:     {ip} (VIP)" in described
     assert f'Assigned IP ["{ip}"]' in described
+    assert f"balancer  default/web  {ip}  80" in lb.sampan("status", "--cluster", lb.name)
     trace = lb.sampan("trace", "--cluster", lb.name, "host", f"{ip}:80")
     assert f"load balancer address {ip} leads to node node-0" in trace
     assert "pod default/web on node node-1" in trace

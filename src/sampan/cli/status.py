@@ -55,6 +55,17 @@ async def _contents(cluster: Cluster) -> None:
     ended = f", {len(pods) - len(running)} completed" if len(running) < len(pods) else ""
     print(f"pods      {sum(meta.is_true(p, 'Ready') for p in running)} ready of {len(running)}{ended}")
     print(f"services  {len(services)}")
+    for service in services:
+        if service["spec"].get("type") == "LoadBalancer":
+            print(f"balancer  {balancer_line(service)}")
+
+
+def balancer_line(service: Obj) -> str:
+    """`default/web  172.30.0.129  80,443`"""
+    ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    addresses = ",".join(entry.get("ip") or entry.get("hostname", "") for entry in ingress) or "<pending>"
+    ports = ",".join(str(port["port"]) for port in service["spec"].get("ports") or ())
+    return f"{meta.key(service)}  {addresses}  {ports}"
 
 
 def node_line(node: Obj, pods: list[Obj]) -> str:

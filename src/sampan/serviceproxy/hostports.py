@@ -63,6 +63,8 @@ class HostPorts:
         if (ports, wish) == (self._ports.get(key, frozenset()), self._wishes.get(key, Wish())):
             return
         self._ports[key] = ports
+        if not new:
+            del self._ports[key]
         if new and wish != Wish():
             self._asking[key], self._wishes[key] = new, wish
         else:
