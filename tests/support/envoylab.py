@@ -4,10 +4,12 @@ saw. The xDS server of the bootstrap is not there: Envoy gets its configuration 
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import shutil
 import socket
+import socketserver
 import ssl
 import subprocess
 import sys
@@ -29,6 +31,7 @@ from sampan.xds.types import Snapshot
 
 ENVOY = Path(sys.executable).with_name("envoy")
 UPSTREAM_PORT = 8080
+UDP_PORT = 8053
 
 
 class Answer:
@@ -61,9 +64,12 @@ class EnvoyLab:
             self.ads = AdsServer(":".join(map(str, bootstrap.REPLAY)))
             upstream = ThreadingHTTPServer(("0.0.0.0", UPSTREAM_PORT), Upstream)
         self._stack.callback(self.ads.stop)
-        self._stack.callback(upstream.server_close)
-        self._stack.callback(upstream.shutdown)
-        threading.Thread(target=upstream.serve_forever, daemon=True).start()
+        with inside(self.netns):
+            servers = [upstream, *(socketserver.UDPServer((f"127.1.0.{n}", UDP_PORT), Datagrams) for n in (1, 2))]
+        for server in servers:
+            self._stack.callback(server.server_close)
+            self._stack.callback(server.shutdown)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
         self.log = folder / "envoy.log"
         self.process = self._start()
         self._stack.callback(self._stop)
@@ -143,9 +149,8 @@ class EnvoyLab:
 
 
 class Upstream(BaseHTTPRequestHandler):
-    """JSON of what it saw. /status/N answers so; /auth lets `x-token: good` pass; /page/… is a page of errors.
-
-    Cluster `127.1.0.N` is told by the address that was asked.
+    """JSON of what it saw, with the address it was asked at. /status/N answers so; /auth lets `x-token: good` pass;
+    /page… is a page of errors; /hash, /download/MIB, /ws and /sse stream.
     """
 
     protocol_version = "HTTP/1.1"
@@ -157,8 +162,14 @@ class Upstream(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def do_GET(self) -> None:
-        body = self._body()
         path = urlsplit(self.path).path
+        if path in STREAMS:
+            STREAMS[path](self)
+            return
+        if path.startswith("/download/"):
+            _download(self, int(path.rpartition("/")[2]))
+            return
+        body = self._body()
         headers = {k.lower(): ", ".join(self.headers.get_all(k) or []) for k in self.headers}
         seen = {
             "ip": self.connection.getsockname()[0],
@@ -212,3 +223,55 @@ class Upstream(BaseHTTPRequestHandler):
 
     def log_message(self, *args: Any) -> None:
         pass
+
+
+def _hash(handler: Upstream) -> None:
+    digest, left = hashlib.sha256(), int(handler.headers["content-length"])
+    while left:
+        data = handler.rfile.read(min(left, 1 << 20))
+        digest.update(data)
+        left -= len(data)
+    handler._answer(200, digest.hexdigest().encode(), {})
+
+
+def _download(handler: Upstream, mib: int) -> None:
+    handler.send_response_only(200)
+    handler.send_header("content-length", str(mib << 20))
+    handler.end_headers()
+    for _ in range(mib):
+        handler.wfile.write(bytes(1 << 20))
+
+
+def _websocket(handler: Upstream) -> None:
+    """Echoes bytes; the framing is nobody's on the way."""
+    handler.send_response_only(101)
+    handler.send_header("connection", "Upgrade")
+    handler.send_header("upgrade", handler.headers.get("upgrade", "websocket"))
+    handler.end_headers()
+    handler.wfile.flush()
+    while data := handler.connection.recv(65536):
+        handler.wfile.write(data)
+    handler.close_connection = True
+
+
+def _events(handler: Upstream) -> None:
+    handler.send_response_only(200)
+    handler.send_header("content-type", "text/event-stream")
+    handler.send_header("connection", "close")
+    handler.end_headers()
+    for number in range(4):
+        handler.wfile.write(b"data: %d\n\n" % number)
+        handler.wfile.flush()
+        time.sleep(0.1)
+    handler.close_connection = True
+
+
+STREAMS = {"/hash": _hash, "/ws": _websocket, "/sse": _events}
+
+
+class Datagrams(socketserver.BaseRequestHandler):
+    """Answers with the address it listens on."""
+
+    def handle(self) -> None:
+        _, socket_ = self.request
+        socket_.sendto(self.server.server_address[0].encode(), self.client_address)  # type: ignore[union-attr]
