@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Replace `path` by `data` in one step and sync it to disk; the mode is set before anything is written."""
+def write_atomic(path: Path, data: bytes, mode: int = 0o644, owner: int = -1) -> None:
+    """Replace `path` by `data` in one step and sync it to disk; mode and owner are set before anything is written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         os.fchmod(fd, mode)
+        if owner >= 0:
+            os.fchown(fd, owner, -1)
         _write_all(fd, data)
         os.fsync(fd)
     except BaseException:  # a full disk is no place to leave half a file

@@ -93,7 +93,7 @@ class Encoder:
 
 
 def delta_body(type_url: str, version: int, resources: Iterable[Resource], removed: Iterable[str]) -> bytes:
-    """A DeltaDiscoveryResponse without nonce. A `type_url` of "" leaves that of the Anys to the caller: see entry()."""
+    """A DeltaDiscoveryResponse without nonce."""
     parts = [text(1, str(version)), text(4, type_url)]
     for resource in resources:
         parts += entry(type_url, resource)
@@ -101,10 +101,13 @@ def delta_body(type_url: str, version: int, resources: Iterable[Resource], remov
     return b"".join(parts)
 
 
-def entry(type_url: str, resource: Resource) -> tuple[bytes, bytes]:
-    """Field 2 of a DeltaDiscoveryResponse, a Resource around an Any, in two parts: the body is not copied twice."""
+def entry(type_url: str, resource: Resource, more: bytes = b"") -> tuple[bytes, bytes]:
+    """Field 2 of a DeltaDiscoveryResponse, a Resource around an Any, in two parts: the body is not copied twice.
+
+    `more`: other fields of the Resource.
+    """
     value = text(1, type_url) + b"\x12" + varint(len(resource.body))
-    inner = text(3, resource.name) + text(1, resource.version)
+    inner = text(3, resource.name) + text(1, resource.version) + more
     inner += b"\x12" + varint(len(value) + len(resource.body)) + value
     return b"\x12" + varint(len(inner) + len(resource.body)) + inner, resource.body
 

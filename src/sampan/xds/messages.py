@@ -26,10 +26,10 @@ def serialized(message: Message) -> bytes:
     return body
 
 
-def resource(name: str, body: bytes, origins: Iterable[ir.Origin | None] = ()) -> Resource:
+def resource(name: str, body: bytes, origins: Iterable[ir.Origin | None] = (), endpoints: str = "") -> Resource:
     """`origins` may repeat and hold None."""
     version = hashlib.blake2b(body, digest_size=8).hexdigest()
-    return Resource(name, version, body, tuple(dict.fromkeys(o for o in origins if o is not None)))
+    return Resource(name, version, body, tuple(dict.fromkeys(o for o in origins if o is not None)), endpoints)
 
 
 def typed(message: Message) -> Message:
