@@ -165,18 +165,26 @@ def test_the_heir_gets_the_port() -> None:
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
 def test_a_held_port_is_nobody_elses(protocol: str, address: str) -> None:
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    with socket.socket(socket.AF_INET, kind) as theirs:
-        theirs.bind((address, 0))
-        port = HostPort(protocol, theirs.getsockname()[1])
-        if protocol == "tcp":
-            theirs.listen()
-        claims = HostClaims()
-        assert claims.hold({port}) == frozenset()
-    assert claims.hold({port}) == {port}
-    with socket.socket(socket.AF_INET, kind) as theirs:
-        if protocol == "tcp":
-            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with pytest.raises(OSError, match="in use"):
-            theirs.bind((address, port.port))
-    assert claims.hold(set()) == frozenset()
-    listen(port).close()
+
+    async def main() -> None:
+        with socket.socket(socket.AF_INET, kind) as theirs:
+            theirs.bind((address, 0))
+            port = HostPort(protocol, theirs.getsockname()[1])
+            if protocol == "tcp":
+                theirs.listen()
+            claims = HostClaims()
+            assert claims.hold({port}) == frozenset()
+        assert claims.hold({port}) == {port}
+        with socket.socket(socket.AF_INET, kind) as theirs:
+            if protocol == "tcp":
+                theirs.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="in use"):
+                theirs.bind((address, port.port))
+        if protocol == "tcp":  # nobody is kept waiting
+            with pytest.raises(ConnectionResetError):
+                reader, _ = await asyncio.open_connection("127.0.0.1", port.port)
+                await asyncio.wait_for(reader.read(), 2)
+        assert claims.hold(set()) == frozenset()
+        listen(port).close()
+
+    asyncio.run(main())
