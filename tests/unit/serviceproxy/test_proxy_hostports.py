@@ -166,6 +166,10 @@ def test_the_heir_gets_the_port() -> None:
 def test_a_held_port_is_nobody_elses(protocol: str, address: str) -> None:
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
 
+    async def knock(number: int) -> None:
+        reader, _ = await asyncio.open_connection("127.0.0.1", number)
+        await reader.read()
+
     async def main() -> None:
         with socket.socket(socket.AF_INET, kind) as theirs:
             theirs.bind((address, 0))
@@ -182,8 +186,7 @@ def test_a_held_port_is_nobody_elses(protocol: str, address: str) -> None:
                 theirs.bind((address, port.port))
         if protocol == "tcp":  # nobody is kept waiting
             with pytest.raises(ConnectionResetError):
-                reader, _ = await asyncio.open_connection("127.0.0.1", port.port)
-                await asyncio.wait_for(reader.read(), 2)
+                await asyncio.wait_for(knock(port.port), 2)
         assert claims.hold(set()) == frozenset()
         listen(port).close()
 
