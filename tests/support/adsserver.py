@@ -90,6 +90,7 @@ class _Stream:
         self.asked = False
         self._wanted: dict[str, set[str] | None] = {}  # None: everything
         self._sent: dict[str, dict[str, str]] = {}
+        self._answered: set[str] = set()
         self._nonce = 0
 
     def subscribe(self, request: Any) -> None:
@@ -111,8 +112,9 @@ class _Stream:
             names = there.keys() if wanted is None else wanted & there.keys()
             changed = [there[name] for name in sorted(names) if sent.get(name) != there[name].version]
             removed = [name for name in sent if name not in there]
-            if not changed and not removed:
+            if not changed and not removed and url in self._answered:
                 continue
+            self._answered.add(url)  # the first answer to a type may be that there is nothing
             self._nonce += 1
             response = discovery_pb2.DeltaDiscoveryResponse(type_url=url, nonce=f"{self._nonce}")
             for one in changed:

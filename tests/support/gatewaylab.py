@@ -22,7 +22,8 @@ def addresses(result: Result) -> dict[str, str]:
 
 def configure(lab: EnvoyLab, resources: Resources) -> Result:
     """Give Envoy what the resources come to."""
-    lab.push(Builder().build(Proxy()))  # what another case had on the same ports
+    if lab.ads.snapshot.resources:
+        lab.push(Builder().build(Proxy()))  # what another case had on the same ports
     return push(lab, translate(resources))
 
 

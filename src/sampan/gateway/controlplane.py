@@ -22,7 +22,7 @@ from sampan.client.informer import Informer
 from sampan.client.types import Client
 from sampan.gateway import deployment, ports
 from sampan.gateway.endpoints import EndpointIndex
-from sampan.gateway.translate import COMPONENTS, Translator, wanted
+from sampan.gateway.translate import COMPONENTS, Translator, idle, wanted
 from sampan.gateway.types import Notice, Ref, Resources, Result
 from sampan.gateway.upkeep import ensure
 from sampan.gateway.writer import Writer
@@ -134,6 +134,7 @@ class ControlPlane:
             resources = self._resources()
             if not self.needed.is_set():
                 if not wanted(resources):
+                    await self._writer.statuses(idle(resources), resources)
                     continue
                 self.needed.set()
                 self._tasks.start("write", self._write())

@@ -23,7 +23,6 @@ STORAGE_CLASS: Obj = {
     "allowVolumeExpansion": True,
 }
 # Signs with the machine's own authority. Only `controllers.certmanager` knows what its secretName means.
-ISSUERS = "clusterissuers.cert-manager.io"
 ISSUER: Obj = {
     "metadata": {
         "name": "sampan-ca",
@@ -33,6 +32,15 @@ ISSUER: Obj = {
     },
     "spec": {"ca": {"secretName": "sampan.io/local-ca"}},
 }
+# Its controller is `gateway.gatewayapi`.
+GATEWAY_CLASS: Obj = {
+    "metadata": {"name": "sampan"},
+    "spec": {"controllerName": "sampan.io/gateway-controller", "description": "The gateway of this cluster."},
+}
+CUSTOM = (
+    ("clusterissuers.cert-manager.io", ISSUER),
+    ("gatewayclasses.gateway.networking.k8s.io", GATEWAY_CLASS),
+)
 INGRESS_CLASS: Obj = {
     "metadata": {"name": "nginx", "annotations": {ingress.DEFAULT_CLASS: "true"}},
     "spec": {"controller": ingress.NGINX},
@@ -68,12 +76,14 @@ async def classes(registry: Registry) -> None:
     await asyncio.gather(*work, _ensure(registry, "ingressclasses.networking.k8s.io", INGRESS_CLASS))
 
 
-async def issuer(registry: Registry) -> None:
-    """Who signs certificates unless somebody else is asked to; not while the user does without cert-manager's kinds."""
-    if ISSUERS in registry.scheme.by_id:
-        key = registry.binding(ISSUERS).key("", ISSUER["metadata"]["name"])
-        if registry.store.get(key) is None:  # not read: that would compile a schema
-            await _ensure(registry, ISSUERS, ISSUER)
+async def custom(registry: Registry) -> None:
+    """Who signs certificates unless somebody else is asked to, and whose Gateways are served without anything being
+    installed; not while the user does without these kinds."""
+    for resource, obj in CUSTOM:
+        if resource in registry.scheme.by_id:
+            key = registry.binding(resource).key("", obj["metadata"]["name"])
+            if registry.store.get(key) is None:  # not read: that would compile a schema
+                await _ensure(registry, resource, obj)
 
 
 async def _role(registry: Registry, resource: str, obj: Obj) -> None:

@@ -119,7 +119,7 @@ class Server:
         await self._bootstrap()
         await bootstrap.roles(self.registry)
         await bootstrap.classes(self.registry)
-        await bootstrap.issuer(self.registry)
+        await bootstrap.custom(self.registry)
         self._ready = True
         self._tasks.start("bootstrap", self._keep_bootstrapped())
         self._tasks.start("custom-resources", self._custom.run())

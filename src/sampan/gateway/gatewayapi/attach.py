@@ -57,6 +57,10 @@ def _one(view: View, resource: str, route: Obj, reference: Obj, target: Ref, gat
     section, port = reference.get("sectionName"), reference.get("port")
     named = [one for one in gateway.of(target) if section in (None, "", one.name) and port in (None, one.port)]
     if not named:
+        if closed := gateway.refused_set(target):
+            return Parent(
+                reference, gateway, (), Wrong("NoMatchingParent", f"the ListenerSet is not accepted: {closed.message}")
+            )
         what = " and ".join(([f"named {section}"] if section else []) + ([f"on port {port}"] if port else []))
         return Parent(reference, gateway, (), Wrong("NoMatchingParent", f"there is no listener {what}".rstrip()))
     kind, namespace = KINDS[resource], meta.namespace(route)

@@ -53,6 +53,9 @@ class Gateway:
             if one.refused is None:
                 yield from one.listeners
 
+    def refused_set(self, parent: Ref) -> Wrong | None:
+        return next((one.refused for one in self.sets if ref(SETS, one.obj) == parent), None)
+
     def of(self, parent: Ref) -> tuple[Listener, ...]:
         """The listeners that stand in the Gateway or in one of its ListenerSets."""
         return tuple(one for one in self.all_listeners() if one.parent == parent)

@@ -1,7 +1,8 @@
 """Conditions on requests, and which of two that both fit goes first.
 
 The order: an exact path, then a regular expression (the specification leaves its place open), then the longest
-prefix; a method; more headers; more query parameters. What is left is decided by the routes' age and names.
+prefix; a method; more headers; more query parameters. For gRPC: the longest service, the longest method, regular
+expressions after them; more headers. What is left is decided by the routes' age and names.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from sampan.gateway.ingress.pcre import Unsupported, to_re2
 _HOW = {"Exact": ir.Kind.EXACT, "RegularExpression": ir.Kind.REGEX}
 _PATHS = {"Exact": ir.PathKind.EXACT, "PathPrefix": ir.PathKind.SEGMENTS, "RegularExpression": ir.PathKind.REGEX}
 _RANK = {"Exact": 2, "RegularExpression": 1, "PathPrefix": 0}
+_ANY, _PATTERN, _NAMED = range(3)
 
 
 class Rank(NamedTuple):
     """The greater one goes first."""
 
     path: int
-    length: int
+    length: tuple[int, int]
     method: bool
     headers: int
     query: int
@@ -44,7 +46,7 @@ def of_http(match: Obj) -> tuple[ir.Match, Rank]:
     query = _values(match.get("queryParams") or (), "query parameter")
     method = match.get("method", "")
     made = ir.Match(ir.PathMatch(value, _PATHS[kind]), method, headers, query)
-    return made, Rank(_RANK[kind], len(value), bool(method), len(headers), len(query))
+    return made, Rank(_RANK[kind], (len(value), 0), bool(method), len(headers), len(query))
 
 
 def of_grpc(match: Obj) -> tuple[ir.Match, Rank]:
@@ -52,7 +54,9 @@ def of_grpc(match: Obj) -> tuple[ir.Match, Rank]:
     wanted = match.get("method") or {}
     service, method = wanted.get("service") or "", wanted.get("method") or ""
     headers = _values(match.get("headers") or (), "header", lower=True)
+    tier = _NAMED if service or method else _ANY
     if wanted.get("type", "Exact") == "RegularExpression":
+        tier = _PATTERN
         pattern = (
             f"/{_regex(service, 'service') if service else '[^/]+'}/{_regex(method, 'method') if method else '[^/]+'}"
         )
@@ -65,7 +69,7 @@ def of_grpc(match: Obj) -> tuple[ir.Match, Rank]:
         path = ir.PathMatch(f"/[^/]+/{re.escape(method)}", ir.PathKind.REGEX)
     else:
         path = ir.PathMatch("/", ir.PathKind.PREFIX)
-    return ir.Match(path, headers=headers), Rank(len(service), len(method), False, len(headers), 0)
+    return ir.Match(path, headers=headers), Rank(tier, (len(service), len(method)), False, len(headers), 0)
 
 
 def _values(wanted: list[Obj] | tuple[()], what: str, lower: bool = False) -> tuple[ir.ValueMatch, ...]:

@@ -11,7 +11,6 @@ from sampan.gateway.types import Ref
 
 GROUP: Final = "gateway.networking.k8s.io"
 CONTROLLER: Final = "sampan.io/gateway-controller"
-CLASS: Final = "sampan"
 COMPONENT: Final = "sampan-gateway"
 GATEWAY_LABEL: Final = "gateway.networking.k8s.io/gateway-name"
 CLASS_LABEL: Final = "gateway.networking.k8s.io/gateway-class-name"

@@ -42,6 +42,14 @@ def ours(resources: Resources) -> dict[Key, Obj]:
     return {key: obj for key, obj in resources.of(GATEWAYS).items() if obj["spec"].get("gatewayClassName") in classes}
 
 
+def class_statuses(resources: Resources) -> dict[Ref, Obj]:
+    return {
+        Ref(CLASSES, *key): statuses.of_class(obj)
+        for key, obj in resources.of(CLASSES).items()
+        if obj["spec"].get("controllerName") == CONTROLLER
+    }
+
+
 @dataclass(slots=True)
 class Translator:
     """A pure function with a memory: the results depend on the resources alone, the time on what changed."""
@@ -175,9 +183,7 @@ class _Run:
             self.statuses[Ref(resource, *key)] = status
 
     def _statuses(self) -> None:
-        for key, obj in self.resources.of(CLASSES).items():
-            if obj["spec"].get("controllerName") == CONTROLLER:
-                self._say(CLASSES, key, statuses.of_class(obj))
+        self.statuses |= class_statuses(self.resources)
         for key, gateway in self.gateways.items():
             self._gateway_statuses(key, gateway)
         for key, obj in self.resources.of(POLICIES).items():
