@@ -30,7 +30,10 @@ def number(field: int, value: int) -> bytes:
 
 def nested(field: int, payload: bytes) -> bytes:
     """A string, bytes or message field, written even when empty."""
-    return varint(field << 3 | LENGTH_DELIMITED) + varint(len(payload)) + payload
+    size = len(payload)
+    if field < 16 and size < 0x80:
+        return b"%c%c%b" % (field << 3 | LENGTH_DELIMITED, size, payload)
+    return varint(field << 3 | LENGTH_DELIMITED) + varint(size) + payload
 
 
 def text(field: int, value: str) -> bytes:

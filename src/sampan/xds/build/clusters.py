@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
 from envoy.config.core.v3 import address_pb2, base_pb2
@@ -30,33 +31,25 @@ POLICIES = {
 }
 
 
+_OWN = ("name", "endpoints", "service", "origin")
+_shape_of = attrgetter(*(f.name for f in fields(ir.Cluster) if f.name not in _OWN))
+
+
 @dataclass(slots=True)
 class Clusters:
     """Keeps the shared bytes between calls."""
 
-    _shapes: dict[ir.Cluster, bytes] = field(default_factory=dict)
+    _shapes: dict[tuple[object, ...], bytes] = field(default_factory=dict)
 
-    def resource(self, cluster: ir.Cluster, secrets: Container[str]) -> Resource:
-        head = text(1, cluster.name)
-        if cluster.dns:
-            body = head + serialized(_shape(cluster, secrets)) + _service(cluster.service)
-        else:
-            body = (
-                head
-                + self._shared(cluster, secrets)
-                + nested(3, text(2, cluster.endpoints))
-                + _service(cluster.service)
-            )
-        return resource(cluster.name, body, (cluster.origin,), cluster.endpoints)
-
-    def _shared(self, cluster: ir.Cluster, secrets: Container[str]) -> bytes:
-        shape = replace(cluster, name="", endpoints="", service="", origin=None)
-        if shape.tls and shape.tls.client_certificate not in secrets:
-            shape = replace(shape, tls=replace(shape.tls, client_certificate=""))
-        made = self._shapes.get(shape)
-        if made is None:
-            made = self._shapes[shape] = serialized(_shape(shape, secrets))
-        return made
+    def resource(self, cluster: ir.Cluster, secrets: frozenset[str]) -> Resource:
+        """`secrets`: those of the cluster's that are there."""
+        key = (_shape_of(cluster), secrets)
+        shared = self._shapes.get(key)
+        if shared is None:
+            shared = self._shapes[key] = serialized(_shape(cluster, secrets))
+        endpoints = nested(3, text(2, cluster.endpoints)) if cluster.endpoints else b""
+        body = text(1, cluster.name) + shared + endpoints + _service(cluster.service)
+        return resource(cluster.name, body, (cluster.origin,))
 
 
 def _service(service: str) -> bytes:

@@ -18,8 +18,8 @@ def endpoints_resource(endpoints: ir.Endpoints) -> Resource:
     serving = any(not member.draining for member in endpoints.members)
     zones: dict[str, list[bytes]] = {}
     for member in endpoints.members:
-        zones.setdefault(member.zone, []).append(nested(2, _member(member, serving and member.draining)))
-    body = text(1, endpoints.name) + b"".join(nested(2, _locality(zone, zones[zone])) for zone in sorted(zones))
+        zones.setdefault(member.zone, []).append(_member(member, serving and member.draining))
+    body = text(1, endpoints.name) + b"".join([nested(2, _locality(zone, zones[zone])) for zone in sorted(zones)])
     return resource(endpoints.name, body)
 
 
@@ -29,13 +29,14 @@ def _locality(zone: str, members: Iterable[bytes]) -> bytes:
 
 
 def _member(member: ir.Endpoint, draining: bool) -> bytes:
-    """LbEndpoint{endpoint{address{socket_address{address, port_value}}}}: nothing in it is as long as 128 bytes."""
+    """lb_endpoints: LbEndpoint{endpoint{address{socket_address{address, port_value}}}, health_status, weight}.
+
+    Nothing in it is as long as 128 bytes, so each length is one byte.
+    """
     ip = member.ip.encode()
     socket = b"\x12%c%b\x18%b" % (len(ip), ip, varint(member.port))
-    size = len(socket)
-    made = b"\x0a%c\x0a%c\x0a%c%b" % (size + 4, size + 2, size, socket)
-    if draining:
-        made += number(2, DRAINING)
+    more = number(2, DRAINING) if draining else b""
     if member.weight > 1:
-        made += nested(4, number(1, member.weight))
-    return made
+        more += nested(4, number(1, member.weight))
+    size = len(socket)
+    return b"\x12%c\x0a%c\x0a%c\x0a%c%b%b" % (size + 6 + len(more), size + 4, size + 2, size, socket, more)

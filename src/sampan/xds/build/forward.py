@@ -13,6 +13,7 @@ from sampan.xds.messages import Message, boolean, duration, extension, share, ui
 
 # What the HTTP connection manager says for all routes; a route repeats only what differs.
 STREAM_IDLE_TIMEOUT = 300.0
+UPGRADES = ("websocket",)
 
 
 def forward(made: Message, wanted: ir.Forward, path: ir.PathMatch) -> None:
@@ -31,8 +32,9 @@ def forward(made: Message, wanted: ir.Forward, path: ir.PathMatch) -> None:
     if wanted.retry:
         action.retry_policy.CopyFrom(_retry(wanted.retry))
     action.request_mirror_policies.extend(map(_mirror, wanted.mirrors))
-    for protocol in wanted.upgrades:
-        action.upgrade_configs.add(upgrade_type=protocol, enabled=boolean(True))
+    if wanted.upgrades != UPGRADES:
+        for protocol in dict.fromkeys((*UPGRADES, *wanted.upgrades)):
+            action.upgrade_configs.add(upgrade_type=protocol, enabled=boolean(protocol in wanted.upgrades))
     action.hash_policy.extend(map(_hash, wanted.hash_on))
 
 

@@ -20,7 +20,7 @@ from envoy.extensions.access_loggers.stream.v3 import stream_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from sampan import ir
-from sampan.xds.build.forward import STREAM_IDLE_TIMEOUT
+from sampan.xds.build.forward import STREAM_IDLE_TIMEOUT, UPGRADES
 from sampan.xds.build.replies import local_replies
 from sampan.xds.build.upstream import http2_options
 from sampan.xds.filters import of_listener
@@ -51,6 +51,7 @@ def http_connection_manager(
         generate_request_id=boolean(False),
         http_filters=of_listener(filters, names if http.misdirected else ()),
         local_reply_config=local_replies(http, not_found),
+        upgrade_configs=[_HCM.UpgradeConfig(upgrade_type=protocol) for protocol in UPGRADES],
     )
     _who_asks(made, http)
     _paths(made)

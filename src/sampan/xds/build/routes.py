@@ -13,6 +13,8 @@ from sampan.xds.build.rewrites import redirect
 from sampan.xds.filters import of_policies
 from sampan.xds.messages import METADATA, Message, typed
 
+NONE = ir.Policies()
+
 
 def route(wanted: ir.Route) -> Message:
     made = route_components_pb2.Route(name=wanted.name, match=match(wanted.match))
@@ -24,13 +26,15 @@ def route(wanted: ir.Route) -> Message:
             made.redirect.CopyFrom(redirect(action, path))
         case ir.Respond() as action:
             _respond(made, action)
-    change_request(made, wanted.request_headers)
-    change_response(made, wanted.response_headers)
-    if wanted.policies != ir.Policies():
+    if wanted.request_headers:
+        change_request(made, wanted.request_headers)
+    if wanted.response_headers:
+        change_response(made, wanted.response_headers)
+    if wanted.policies != NONE:
         for name, message in of_policies(wanted.policies).items():
             made.typed_per_filter_config[name].CopyFrom(typed(message))
     if wanted.origin:
-        made.metadata.filter_metadata[METADATA]["origin"] = str(wanted.origin)
+        made.metadata.filter_metadata[METADATA].fields["origin"].string_value = str(wanted.origin)
     return made
 
 

@@ -11,7 +11,7 @@ from envoy.config.route.v3 import route_pb2
 from sampan import ir
 from sampan.xds.build.headers import change_request
 from sampan.xds.build.kept import Kept
-from sampan.xds.build.routes import route
+from sampan.xds.build.routes import NONE, route
 from sampan.xds.messages import resource, serialized
 from sampan.xds.types import Resource
 from sampan.xds.wire import nested, number, text
@@ -54,12 +54,15 @@ class Table:
     def _host(self, host: ir.VirtualHost) -> Made:
         kept = self.routes.setdefault(host.name, Kept())
         made = kept.all(((route.name, route) for route in host.routes), _route)
-        head = text(1, host.name) + b"".join(text(2, domain.lower()) for domain in host.domains)
+        head = text(1, host.name) + b"".join([text(2, domain.lower()) for domain in host.domains])
+        if len(made) == 1:
+            (only,) = made
+            return Made(nested(2, head + only.field), only.filters, only.origins, only.body)
         return Made(
             nested(2, head + b"".join([one.field for one in made])),
             frozenset().union(*{one.filters for one in made}),
-            tuple(dict.fromkeys(origin for one in made for origin in one.origins)),
-            max((one.body for one in made), default=0),
+            tuple(dict.fromkeys([origin for one in made for origin in one.origins])),
+            max([one.body for one in made], default=0),
         )
 
 
@@ -73,7 +76,7 @@ def _route(wanted: ir.Route) -> Made:
     made = route(wanted)
     return Made(
         nested(3, serialized(made)),
-        frozenset(made.typed_per_filter_config),
+        frozenset(made.typed_per_filter_config) if wanted.policies != NONE else frozenset(),
         (wanted.origin,) if wanted.origin else (),
         len(made.direct_response.body.inline_string.encode()) if made.HasField("direct_response") else 0,
     )
