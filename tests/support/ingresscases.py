@@ -7,7 +7,7 @@ from typing import Any
 import golden
 from golden import Case
 
-from sampan.api.meta import Key
+from sampan.api.meta import Key, copy
 from sampan.gateway.ingress.annotations import PREFIX
 from sampan.gateway.types import Resources, Result
 from sampan.ir import Secret
@@ -34,13 +34,17 @@ def resources(case: Case) -> Resources:
 
 
 def made(entries: list[dict[str, Any]], *, class_too: bool = True) -> Resources:
-    """The default class is there. Objects may be written short, see `_service` and `_ingress`."""
-    short = {"Service": _service, "Ingress": _ingress}
-    full = [short[entry["kind"]](entry) if "name" in entry else entry for entry in entries]
-    objects = golden.objects([*([CLASS] if class_too else []), *full], PLURALS)
+    """The default class is there. Objects may be written short."""
+    objects = golden.objects([*([copy(CLASS)] if class_too else []), *full(entries)], PLURALS)
     chain, key = golden.pair(("ingress.local",))
     default = Secret("ingress/default-certificate", chain, key)
     return Resources(objects, "172.30.0.128", {(OWN, 80): HTTP, (OWN, 443): HTTPS}, default)
+
+
+def full(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Objects that are written short (they have a `name`) as they are meant, see `_service` and `_ingress`."""
+    short = {"Service": _service, "Ingress": _ingress}
+    return [short[entry["kind"]](entry) if "name" in entry else copy(entry) for entry in entries]
 
 
 def _ingress(short: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from sampan.base.errors import SampanError, UserError
-from sampan.cli import backup, ca, doctor, down, get, history, image, kubeconfig, status, trace, up
+from sampan.cli import backup, ca, convert, doctor, down, get, history, image, kubeconfig, status, trace, up
 
 app = typer.Typer(
     name="sampan",
@@ -28,6 +28,7 @@ app.command("ca")(ca.ca)
 app.command("trace")(trace.trace)
 app.command("history")(history.history)
 app.command("get")(get.get)
+app.command("convert")(convert.convert)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.add_typer(image.app, name="image")

@@ -37,8 +37,8 @@ from sampan.ir import (
     ValueMatch,
 )
 
-_CORS_METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS")
-_CORS_HEADERS = (
+CORS_METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS")
+CORS_HEADERS = (
     "DNT", "Keep-Alive", "User-Agent", "X-Requested-With", "If-Modified-Since", "Cache-Control", "Content-Type",
     "Range", "Authorization",
 )  # fmt: skip
@@ -141,8 +141,8 @@ def _cors(values: dict[str, Any]) -> Cors | None:
     origins: tuple[str, ...] = values.get("cors-allow-origin", ("*",))
     return Cors(
         origins=tuple(_origin(origin) for origin in origins),
-        methods=values.get("cors-allow-methods", _CORS_METHODS),
-        headers=values.get("cors-allow-headers", _CORS_HEADERS),
+        methods=values.get("cors-allow-methods", CORS_METHODS),
+        headers=values.get("cors-allow-headers", CORS_HEADERS),
         expose=values.get("cors-expose-headers", ()),
         credentials=values.get("cors-allow-credentials", True),
         max_age=float(values.get("cors-max-age", 1728000)),
