@@ -16,6 +16,7 @@ from e2e import Load, answered_by  # noqa: E402
 
 SAMPAN = str(ROOT / ".venv/bin/sampan")
 EXAMPLE = ROOT / "examples/cloud-user"
+GIN = ROOT / "examples/gin-demo"
 CLUSTER = "demo"
 TTY = sys.stdout.isatty()
 
@@ -54,6 +55,16 @@ def settle(selector: str, count: int) -> None:
         if time.monotonic() > deadline:
             sys.exit(f"error: pods of {selector} did not settle at {count}\nhint:  kubectl get pods -l {selector}")
         time.sleep(0.2)
+
+
+def wait_for(command: str) -> str:
+    """What the command says, once it says something and succeeds."""
+    deadline = time.monotonic() + 30
+    while not (said := quiet(command)):
+        if time.monotonic() > deadline:
+            sys.exit(f"error: nothing within 30 s from: {command}\nhint:  kubectl get events -A")
+        time.sleep(0.1)
+    return said
 
 
 def main() -> None:
@@ -96,6 +107,17 @@ def main() -> None:
     run("kubectl scale deployment deployment-cloud-user --replicas 4")
     run("kubectl rollout status deployment deployment-cloud-user --timeout 60s")
     show(answered_by(url, 120))
+
+    say("From outside: an Ingress of the nginx dialect (a regular expression and a rewrite), served by a real Envoy.")
+    run(f"{SAMPAN} image register 2976560783/gin-demo:1.0 --workdir {GIN} -- python3 -u app.py")
+    run("kubectl apply -f examples/gin-demo/")
+    run("kubectl rollout status deployment gin-demo --timeout 60s")
+    address = wait_for("kubectl get ingress gateway -o jsonpath={.status.loadBalancer.ingress[0].ip}")
+    wait_for(f"curl -sf http://{address}/api/v1/ping")
+    run("kubectl get ingress")
+    for _ in range(3):
+        run(f"curl -s http://{address}/api/v1/ping")
+    run(f"{SAMPAN} route --cluster {CLUSTER} GET http://{address}/api/v1/ping")
 
     say("A rolling restart under load, with no preStop hook and no sleep anywhere.")
     with Load(url) as load:
