@@ -192,8 +192,7 @@ def test_draining_loses_nothing(served):
     time.sleep(0.5)
     with inside(lab.netns):
         hook = subprocess.Popen([sys.executable, "-m", "sampan.xds.drain", "--hold", "1", "--seconds", "10"])
-    time.sleep(0.6)
-    assert lab.get("/healthz/ready", 15021)[0] == 503
+    lab.until("/healthz/ready", (503, "DRAINING\n"), port=15021)
     load.stop()
     assert hook.wait(12) == 0
     lab.terminate_envoy()

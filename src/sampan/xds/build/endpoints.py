@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from sampan import ir
 from sampan.xds.messages import resource
@@ -23,9 +23,9 @@ def endpoints_resource(endpoints: ir.Endpoints) -> Resource:
     return resource(endpoints.name, body)
 
 
-def _locality(zone: str, members: Iterable[bytes]) -> bytes:
-    """LocalityLbEndpoints."""
-    return nested(1, text(2, zone)) + b"".join(members)
+def _locality(zone: str, members: Sequence[bytes]) -> bytes:
+    """LocalityLbEndpoints. Its weight is for gRPC's clients, to whom a locality without is not there."""
+    return nested(1, text(2, zone)) + b"".join(members) + nested(3, number(1, len(members)))
 
 
 def _member(member: ir.Endpoint, draining: bool) -> bytes:
