@@ -150,7 +150,7 @@ class EnvoyLab:
 
 class Upstream(BaseHTTPRequestHandler):
     """JSON of what it saw, with the address it was asked at. /status/N answers so; /auth lets `x-token: good` pass;
-    /page… is a page of errors; /hash, /download/MIB, /ws and /sse stream.
+    /page… is a page of errors; /digest, /download/MIB, /ws and /sse stream.
     """
 
     protocol_version = "HTTP/1.1"
@@ -225,7 +225,7 @@ class Upstream(BaseHTTPRequestHandler):
         pass
 
 
-def _hash(handler: Upstream) -> None:
+def _digest(handler: Upstream) -> None:
     digest, left = hashlib.sha256(), int(handler.headers["content-length"])
     while left:
         data = handler.rfile.read(min(left, 1 << 20))
@@ -266,7 +266,7 @@ def _events(handler: Upstream) -> None:
     handler.close_connection = True
 
 
-STREAMS = {"/hash": _hash, "/ws": _websocket, "/sse": _events}
+STREAMS = {"/digest": _digest, "/ws": _websocket, "/sse": _events}
 
 
 class Datagrams(socketserver.BaseRequestHandler):

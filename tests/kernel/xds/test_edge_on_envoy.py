@@ -140,7 +140,7 @@ def test_large_bodies_stream_both_ways(lab: EnvoyLab) -> None:
     digest = hashlib.sha256()
     with lab.connect(10080) as client:
         client.sendall(
-            b"POST /hash HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (100 * len(block))
+            b"POST /digest HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (100 * len(block))
         )
         for _ in range(100):
             client.sendall(block)
