@@ -128,8 +128,8 @@ class Client:
         held = self.held[url]
         came = {}
         for entry in message.resources:
-            name, version, refers = (entry.resource if self.delta else entry).value.decode().split(" ", 2)
-            came[name] = (version, refers)
+            name, version, *refers = (entry.resource if self.delta else entry).value.decode().split(" ", 2)
+            came[name] = (version, "".join(refers))
         if self.delta:
             gone = set(message.removed_resources)
         else:

@@ -76,14 +76,18 @@ async def give_way(hub: Hub, kind: str, clock: Clock, primary_answers: Callable[
     quiet_since: float | None = None
     while True:
         now = clock.monotonic()
-        quiet_since = (quiet_since or now) if hub.status() and hub.settled(kind) else None
-        answers_since = (answers_since or now) if await primary_answers() else None
+        quiet_since = _since(quiet_since, now, bool(hub.status()) and hub.settled(kind))
+        answers_since = _since(answers_since, now, await primary_answers())
         if answers_since is not None:
             if quiet_since is not None and now >= quiet_since + QUIET:
                 return
             if now >= answers_since + GRACE:
                 return
         await clock.sleep(PROBE_SECONDS)
+
+
+def _since(before: float | None, now: float, still: bool) -> float | None:
+    return (now if before is None else before) if still else None
 
 
 async def reaches(address: tuple[str, int], seconds: float) -> bool:
