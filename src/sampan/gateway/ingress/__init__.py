@@ -7,7 +7,6 @@ together (`assemble`). The endpoints of clusters are named "NAMESPACE/SERVICE/PO
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from sampan.api.meta import Key, Obj
 from sampan.gateway.ingress import classes, hosts
@@ -18,8 +17,6 @@ from sampan.gateway.ingress.model import Compiled, HostPart
 from sampan.gateway.ingress.streams import streams
 from sampan.gateway.types import NONE, Objects, Ref, Resources, Result
 
-K = TypeVar("K", str, Key)
-V = TypeVar("V")
 _READ = (SERVICES, SECRETS, CONFIGMAPS)
 
 
@@ -38,6 +35,7 @@ class Translator:
     _said: dict[str, list[tuple[Compiled, HostPart]]] = field(default_factory=dict)
     _hosts: dict[str, hosts.Host] = field(default_factory=dict)
     _statuses: tuple[str, dict[Ref, Obj]] | None = None
+    _grown: bool = False
 
     def translate(self, resources: Resources) -> Result:
         """The same as if there were no memory."""
@@ -46,8 +44,10 @@ class Translator:
             self._again(key, resources, touched)
         for name in touched:
             self._merge(name)
-        if touched:
-            self._compiled, self._hosts = _in_order(self._compiled), _in_order(self._hosts)
+        if self._grown:  # what was there already keeps its place
+            self._compiled = dict(sorted(self._compiled.items()))
+            self._hosts = dict(sorted(self._hosts.items()))
+            self._grown = False
         made, notices = streams(resources, Look(resources))
         found = list(self._compiled.values())
         return assemble(resources, found, self._hosts, made, notices, self._all_statuses(resources.address))
@@ -91,6 +91,7 @@ class Translator:
 
     def _add(self, key: Key, ingress: Obj, resources: Resources, touched: set[str]) -> None:
         look = Look(resources)
+        self._grown |= key not in self._compiled
         made = self._compiled[key] = compiled(ingress, look)
         self._reads[key] = reads = frozenset(look.reads())
         for read in reads:
@@ -104,17 +105,11 @@ class Translator:
         said = self._said[name]
         if said:
             said.sort(key=lambda entry: entry[0].age)
+            self._grown |= name not in self._hosts
             self._hosts[name] = hosts.host(name, said)
         else:
             del self._said[name]
             self._hosts.pop(name, None)
-
-
-def _in_order(found: dict[K, V]) -> dict[K, V]:
-    """By key, so that a translation does not depend on the ones before it."""
-    keys = list(found)
-    ordered = sorted(keys)
-    return found if keys == ordered else {key: found[key] for key in ordered}
 
 
 def _differ(old: Objects, new: Objects) -> set[Key]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from sampan.api.meta import Key, Obj
@@ -35,7 +34,7 @@ _HTTP, _HTTPS = 80, 443
 def assemble(
     resources: Resources,
     found: list[Compiled],
-    merged: Mapping[str, hosts.Host],
+    merged: dict[str, hosts.Host],
     streams: list[Stream],
     notices: list[Notice],
     statuses: dict[Ref, Obj],
@@ -46,10 +45,9 @@ def assemble(
     listeners = {s.listener.name: s.listener for s in streams}
     if found:
         listeners |= _listeners(resources, chains, secrets)
+    # Backwards, as the first host in the alphabet is whose cluster it is; what only policies ask is nobody's.
     clusters = {cluster.name: cluster for one in found for cluster in one.clusters}
-    for host in merged.values():
-        for cluster in host.clusters:
-            clusters.setdefault(cluster.name, cluster)
+    clusters |= {cluster.name: cluster for host in reversed(merged.values()) for cluster in host.clusters}
     clusters.update((stream.cluster.name, stream.cluster) for stream in streams)
     vips = [backend for host in merged.values() for backend in host.vips]
     table = RouteTable(TABLE, virtual, NOT_FOUND, REQUEST_HEADERS)
@@ -61,19 +59,19 @@ def assemble(
         secrets=secrets,
         statuses=statuses,
         notices=(
-            *(notice for one in found for notice in one.notices),
-            *(notice for host in merged.values() for notice in host.notices),
+            *[notice for one in found for notice in one.notices],
+            *[notice for host in merged.values() for notice in host.notices],
             *more,
             *notices,
         ),
     )
 
 
-def _virtual_hosts(merged: Mapping[str, hosts.Host]) -> tuple[tuple[VirtualHost, ...], list[Notice]]:
+def _virtual_hosts(merged: dict[str, hosts.Host]) -> tuple[tuple[VirtualHost, ...], list[Notice]]:
     """Names that are hosts go before aliases, and those before the other form of a www redirect."""
     notices: list[Notice] = []
-    made = [host.virtual for host in merged.values() if not host.special and host.served]
-    special = {name: host for name, host in merged.items() if host.special and host.served}
+    made = [host.virtual for host in merged.values() if host.served and not host.special]
+    special = {host.name: host for host in merged.values() if host.special and host.served}
     if not special:
         return tuple(made), notices
     taken = {name for name, host in merged.items() if host.served}

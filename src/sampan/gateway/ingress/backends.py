@@ -76,7 +76,7 @@ def _external(namespace: str, name: str, spec: Obj, wanted: Obj) -> Backend:
 def cluster(backend: Backend, upstream: Upstream, origin: Origin | None) -> Cluster:
     """Equal wishes for the same backend are the same cluster."""
     vip = upstream.by_vip and bool(backend.vip)
-    plain = replace(upstream, by_vip=vip)
+    plain = upstream if upstream.by_vip == vip else replace(upstream, by_vip=vip)
     name = f"ingress/{backend}"
     if plain != Upstream():
         digest = hashlib.sha256(repr(plain).encode()).hexdigest()[:8]

@@ -6,6 +6,7 @@ that needs them is refused by name. Source: https://github.com/google/re2/wiki/S
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -55,22 +56,23 @@ class _Scan:
 
 def to_re2(text: str) -> str:
     """The same expression for RE2. Raises Unsupported for what RE2 has not, or what is none at all."""
-    return _scan(text)[0]
+    return _scanned(text)[0]
 
 
 def captures(text: str) -> int:
-    return _scan(text)[1].groups
+    return _scanned(text)[1].groups
 
 
 def beginning(text: str) -> str:
     """An RE2 pattern for all of a text that begins as `^text` says: nginx anchors a location at its start only."""
-    made, scan = _scan(text)
+    made, scan = _scanned(text)
     if scan.alternatives:  # the ^ belongs to the first of them only: nginx finds the others anywhere
         return f".*?(?:^{made}).*"
     return made if re.search(r"(?<!\\)\.\*\)?$", made) else f"{made}.*"
 
 
-def _scan(text: str) -> tuple[str, _Scan]:
+@functools.lru_cache(maxsize=4096)  # the few paths that everybody has, each asked about several times
+def _scanned(text: str) -> tuple[str, _Scan]:
     scan = _Scan(text)
     made: list[str] = []
     while scan.at < len(text):

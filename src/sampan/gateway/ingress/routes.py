@@ -98,6 +98,8 @@ def add(made: Made, location: Location, match: Match, name: str, canary: Alterna
 
 def _with(match: Match, *conditions: ValueMatch) -> Match:
     """Conditions on "cookie:NAME" go to the cookies."""
+    if not conditions:
+        return match
     cookies = tuple(replace(c, name=c.name[7:]) for c in conditions if c.name.startswith("cookie:"))
     headers = tuple(c for c in conditions if not c.name.startswith("cookie:"))
     return replace(match, headers=match.headers + headers, cookies=match.cookies + cookies)

@@ -19,18 +19,13 @@ from sampan.ir import Cluster, Listener, Origin, Protocol, SniChain, Tcp, Weight
 
 NAMESPACES = ("ingress-nginx", "sampan-system")
 MAPS = {"tcp-services": Protocol.TCP, "udp-services": Protocol.UDP}
-_OWN = Key("", "")
+_RESERVED = (15000, 15011, 15021)  # of the proxy: administration, replay, readiness
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
     listener: Listener
     cluster: Cluster
-
-
-def wanted(resources: Resources) -> list[tuple[Protocol, int]]:
-    """The ports that the gateway must listen on for streams, whether or not their Services are there."""
-    return sorted({(protocol, port) for _, _, protocol, port in _entries(resources, [])})
 
 
 def streams(resources: Resources, look: Look) -> tuple[list[Stream], list[Notice]]:
@@ -40,9 +35,11 @@ def streams(resources: Resources, look: Look) -> tuple[list[Stream], list[Notice
     for ref, key, protocol, port in _entries(resources, notices):
         text = look.configmap(ref.namespace, ref.name)["data"][key]  # type: ignore[index]
         try:
+            if port in _RESERVED or port in resources.ports.values():
+                raise Problem(f"port {port} is the gateway's own")
             if (protocol, port) in made:
                 raise Problem(f"port {port} is taken by {made[protocol, port].listener.origin}")
-            made[protocol, port] = _stream(resources, look, ref, key, text, protocol, port)
+            made[protocol, port] = _stream(look, ref, key, text, protocol, port)
         except (Problem, backends.Missing) as problem:
             notices.append(_notice(ref, f"{key}: {problem}"))
     return list(made.values()), notices
@@ -61,7 +58,7 @@ def _entries(resources: Resources, notices: list[Notice]) -> Iterator[tuple[Ref,
                     notices.append(_notice(ref, f"{key!r} is no port: a number from 1 to 65535"))
 
 
-def _stream(resources: Resources, look: Look, ref: Ref, key: str, text: str, protocol: Protocol, port: int) -> Stream:
+def _stream(look: Look, ref: Ref, key: str, text: str, protocol: Protocol, port: int) -> Stream:
     service, *rest = text.strip().split(":")
     namespace, _, name = service.partition("/")
     if not namespace or not name or not rest or len(rest) > 3:
@@ -85,10 +82,7 @@ def _stream(resources: Resources, look: Look, ref: Ref, key: str, text: str, pro
     label = f"ingress-{protocol}-{port}"
     tcp = Tcp((Weighted(cluster.name),), 600.0, origin)
     chain = SniChain(label, tcp, origin=origin)
-    listening = resources.ports.get((_OWN, port), port)
-    return Stream(
-        Listener(label, listening, (chain,), protocol, proxy_protocol=flags[0] == "PROXY", origin=origin), cluster
-    )
+    return Stream(Listener(label, port, (chain,), protocol, proxy_protocol=flags[0] == "PROXY", origin=origin), cluster)
 
 
 def _port(service: Obj, wanted: str, protocol: Protocol) -> int:
