@@ -25,6 +25,7 @@ class Builder:
         self._clusters: Kept[str, tuple[ir.Cluster, frozenset[str]], Resource] = Kept()
         self._shapes = Clusters()
         self._endpoints: dict[str, tuple[ir.Endpoints, Resource]] = {}
+        self._nobody: Kept[str, ir.Endpoints, Resource] = Kept()
         self._referred: frozenset[str] = frozenset()
         self._secrets: Kept[str, ir.Secret, Resource] = Kept()
         self._listeners: Kept[str, tuple[ir.Listener, object], Resource | None] = Kept()
@@ -62,11 +63,14 @@ class Builder:
         return _by_name(self._clusters.all(parts, lambda part: self._shapes.resource(*part)))
 
     def _all_endpoints(self, proxy: ir.Proxy) -> dict[str, Resource]:
-        made = {}
-        for name in dict.fromkeys([*proxy.endpoints, *sorted(self._referred - proxy.endpoints.keys())]):
-            known = self._endpoints.get(name)
-            made[name] = known[1] if known else self._endpoint(proxy.endpoints.get(name) or ir.Endpoints(name, ()))
-        self._endpoints = {name: self._endpoints[name] for name in made}
+        known = self._endpoints
+        made = {name: known[name][1] if name in known else self._endpoint(e) for name, e in proxy.endpoints.items()}
+        # Clusters that refer to nobody: an empty answer, as Envoy would wait for one.
+        missing = sorted(self._referred - made.keys())
+        nobody = self._nobody.all(((name, ir.Endpoints(name, ())) for name in missing), endpoints_resource)
+        for name, empty in zip(missing, nobody, strict=True):
+            made[name] = known[name][1] if name in known else empty
+        self._endpoints = {name: known[name] for name in made if name in known}
         return made
 
     def _endpoint(self, endpoints: ir.Endpoints) -> Resource:
