@@ -17,7 +17,7 @@ from sampan.gateway.types import Objects, Resources
 
 FIRST: Final = 20000
 LAST: Final = 29999
-MANAGED_BY: Final = "sampan.io/gateway-controller"
+MANAGED_BY: Final = "gateway.sampan.io"
 SLICES: Final = "endpointslices.discovery.k8s.io"
 
 _Allocation = dict[tuple[Key, int], int]

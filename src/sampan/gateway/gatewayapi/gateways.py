@@ -67,7 +67,7 @@ def read(view: View, obj: Obj) -> Gateway:
     clients = listeners.clients_of(view, key, spec)
     groups = [listeners.read(view, ref(GATEWAYS, obj), "Gateway", spec.get("listeners") or [], clients)]
     attached: list[tuple[Obj, Wrong | None]] = []
-    for one in sorted(view.read(f"of-gateway/{SETS}", key), key=age):
+    for one in sorted(view.all(f"of-gateway/{SETS}", key), key=age):
         attached.append((one, None if _allowed(view, obj, one) else _NOT_ALLOWED))
     allowed = [one for one, wrong in attached if wrong is None]
     for one in allowed:

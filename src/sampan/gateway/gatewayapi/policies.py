@@ -57,7 +57,7 @@ def _read(view: View, obj: Obj) -> Policy:
 
 def of_port(view: View, namespace: str, service: str, port_name: str) -> Policy | None:
     """The one that counts for a port of a Service: one that names the port, else one for the whole Service."""
-    candidates = view.read(f"of-service/{POLICIES}", Key(namespace, service))
+    candidates = view.all(f"of-service/{POLICIES}", Key(namespace, service))
     for section in (port_name, ""):
         if named := [one for one in candidates if _targets(one, service, section)]:
             return read(view, min(named, key=age))
@@ -78,7 +78,7 @@ def overruled(view: View, policy: Obj) -> Key | None:
     for ref in policy["spec"]["targetRefs"]:
         if (ref.get("group", ""), ref["kind"]) != ("", "Service"):
             continue
-        rivals = view.read(f"of-service/{POLICIES}", Key(namespace, ref["name"]))
+        rivals = view.all(f"of-service/{POLICIES}", Key(namespace, ref["name"]))
         same = [one for one in rivals if _targets(one, ref["name"], ref.get("sectionName") or "")]
         if same and (first := min(same, key=age)) and meta.key(first) != meta.key(policy):
             return meta.key(first)

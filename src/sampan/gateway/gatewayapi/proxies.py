@@ -13,6 +13,7 @@ from sampan.gateway.gatewayapi.hostnames import most_specific
 from sampan.gateway.gatewayapi.listeners import Listener
 from sampan.gateway.gatewayapi.memo import View
 from sampan.gateway.gatewayapi.names import GATEWAYS
+from sampan.gateway.gatewayapi.routes import Place
 from sampan.gateway.gatewayapi.rules import Compiled
 from sampan.gateway.gatewayapi.streams import Stream
 
@@ -25,6 +26,12 @@ class Attached:
 
     routes: list[tuple[tuple[str, ...], Compiled]] = field(default_factory=list)
     streams: list[tuple[tuple[str, ...], Stream]] = field(default_factory=list)
+
+    def add(self, place: Place) -> None:
+        if isinstance(place.part, Compiled):
+            self.routes.append((place.hostnames, place.part))
+        else:
+            self.streams.append((place.hostnames, place.part))
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ def granted(view: View, by: From, group: str, kind: str, namespace: str, name: s
     """May it? Within a namespace always."""
     if namespace == by.namespace:
         return True
-    for grant in view.read(f"of-namespace/{GRANTS}", namespace):
+    for grant in view.all(f"of-namespace/{GRANTS}", namespace):
         spec = grant["spec"]
         origins = any(
             (f["group"], f["kind"], f["namespace"]) == (GROUP, by.kind, by.namespace) for f in spec.get("from") or ()
