@@ -160,19 +160,20 @@ def settle(groups: list[tuple[Listener, ...]]) -> list[tuple[Listener, ...]]:
     settled: list[tuple[Listener, ...]] = []
     taken: list[Listener] = []
     for group in groups:
-        now = tuple(_in_conflict(one, group, taken) for one in group)
+        # Who loses against an earlier object is out, and in nobody's way in its own.
+        left = tuple(_in_conflict(one, taken) for one in group)
+        now = tuple(_in_conflict(one, [other for other in left if other is not one]) for one in left)
         taken += [one for one in now if one.accepted]
         settled.append(now)
     return [tuple(replace(one, overlaps=tuple(_overlaps(one, taken))) for one in group) for group in settled]
 
 
-def _in_conflict(one: Listener, group: tuple[Listener, ...], taken: list[Listener]) -> Listener:
-    if one.refused:
+def _in_conflict(one: Listener, others: list[Listener]) -> Listener:
+    if not one.accepted:
         return one
-    for other in (*taken, *(sibling for sibling in group if sibling is not one and not sibling.refused)):
-        if conflict := _conflict(one, other):
-            return replace(one, conflict=conflict)
-    return one
+    found = (_conflict(one, other) for other in others if other.accepted)
+    conflict = next(filter(None, found), None)
+    return replace(one, conflict=conflict) if conflict else one
 
 
 def _conflict(one: Listener, other: Listener) -> Wrong | None:
