@@ -66,7 +66,8 @@ class IpAccess:
 class RateLimit:
     """A token bucket: `requests` a `period` seconds, `burst` at once; a client address each when `per_client`.
 
-    `exempt`: CIDRs that are not counted. `status` is the answer when the bucket is empty.
+    `exempt`: CIDRs that are not counted, the same for all limits of a route. `status` is the answer when the bucket is
+    empty.
     """
 
     requests: int
@@ -108,7 +109,8 @@ class CustomErrors:
 class Policies:
     """All of a route. `max_body`: a larger request body gets 413, 0 is no limit.
 
-    `any_auth`: one of `ip_access` and the auth policies is enough (nginx's `satisfy any`).
+    `any_auth`: one of `ip_access` and the auth policies is enough (nginx's `satisfy any`); an ExternalAuth by gRPC must
+    agree all the same.
     """
 
     cors: Cors | None = None

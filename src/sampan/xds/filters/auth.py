@@ -11,6 +11,7 @@ from typing import Any
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2
 
 from sampan import ir
+from sampan.xds.filters.either import either
 from sampan.xds.filters.filter import Filter
 from sampan.xds.filters.rbac import clients
 from sampan.xds.filters.scripts import changes, script, with_context
@@ -22,13 +23,12 @@ ALLOWED_NAME = "auth_allowed"
 
 
 def of_route(policies: ir.Policies) -> Mapping[str, Message]:
-    """With `any_auth` a question by gRPC is not among those of which one is enough: it must be answered yes."""
     context: dict[str, Any] = {}
     if policies.basic_auth:
         context["basic"] = {"realm": policies.basic_auth.realm, "users": dict(policies.basic_auth.users)}
     if policies.external_auth and not policies.external_auth.grpc:
         context["ask"] = _question(policies.external_auth)
-    if policies.any_auth and (context or policies.ip_access):
+    if either(policies):
         context["any"] = True
     return {NAME: with_context(context)} if context else {}
 
@@ -51,7 +51,7 @@ def _question(auth: ir.ExternalAuth) -> dict[str, Any]:
 def allowed_of_route(policies: ir.Policies) -> Mapping[str, Message]:
     """Marks the addresses that need no password."""
     access = policies.ip_access
-    if not access or not policies.any_auth:
+    if not access or not either(policies):
         return {}
     rules = rbac_pb2.RBAC(shadow_rules=clients(access.allow, access.deny), shadow_rules_stat_prefix=f"{ALLOWED_NAME}_")
     return {ALLOWED_NAME: rbac_pb2.RBACPerRoute(rbac=rules)}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2
 
 from sampan import ir
+from sampan.xds.filters.either import either
 from sampan.xds.filters.filter import Filter
 from sampan.xds.filters.rbac import clients
 from sampan.xds.messages import Message
@@ -15,9 +16,8 @@ NAME = "ip_access"
 
 
 def of_route(policies: ir.Policies) -> Mapping[str, Message]:
-    """With `any_auth` a wrong address alone refuses nobody: `auth` looks at it."""
     access = policies.ip_access
-    if not access or policies.any_auth:
+    if not access or either(policies):
         return {}
     rules = rbac_pb2.RBAC(rules=clients(access.allow, access.deny))
     return {NAME: rbac_pb2.RBACPerRoute(rbac=rules)}
