@@ -23,7 +23,7 @@ METHOD = "DeltaAggregatedResources"
 class AdsServer:
     """One snapshot for everybody. `push` waits until a connected Envoy has answered for all types that it asked for."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: grpc.ServerCredentials | None = None) -> None:
         self.snapshot = Snapshot()
         self.refused: dict[str, str] = {}
         self._changed = threading.Condition()
@@ -36,11 +36,23 @@ class AdsServer:
         )
         service = "envoy.service.discovery.v3.AggregatedDiscoveryService"
         self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {METHOD: handler})])
-        assert self._server.add_insecure_port(address)
+        if credentials:
+            assert self._server.add_secure_port(address, credentials)
+        else:
+            assert self._server.add_insecure_port(address)
         self._server.start()
 
     def stop(self) -> None:
         self._server.stop(0)
+
+    @property
+    def streams(self) -> int:
+        return len(self._streams)
+
+    def close_streams(self) -> None:
+        with self._changed:
+            for stream in self._streams:
+                stream.out.put(None)
 
     def push(self, snapshot: Snapshot, seconds: float = 20) -> dict[str, str]:
         """What was refused: type URL → Envoy's words."""

@@ -121,9 +121,9 @@ class EnvoyLab:
         sds = self.folder / "sds"
         sds.mkdir()
         chain, key = golden.pair(("xds.test",))
-        for name, content in (("chain.pem", chain), ("key.pem", key)):
+        for name, content in (("chain.pem", chain), ("key.pem", key), ("ca.pem", chain)):
             (sds / name).write_bytes(content)
-        for name, entry in bootstrap.identity(sds / "chain.pem", sds / "key.pem", sds / "chain.pem").items():
+        for name, entry in bootstrap.identity(sds / "chain.pem", sds / "key.pem", sds / "ca.pem").items():
             (sds / name).write_text(json.dumps(entry))
         pod = bootstrap.Pod("test", "test", ("127.0.0.1", 15012), "xds.test", sds)
         config = self.folder / "bootstrap.json"
