@@ -13,6 +13,8 @@ from sampan.xds.simulate.types import End, Member, Stage, Step
 from sampan.xds.types import Snapshot
 
 _REDIRECTS = (301, 302, 303, 307, 308)
+# RouteAction.ClusterNotFoundResponseCode
+_NOT_FOUND = (503, 404, 500)
 _SHOWN = 10
 
 
@@ -43,7 +45,7 @@ def forwarded(
         steps = [*_rewrite_steps(headers, path, host), *_header_steps(headers.changes(after))]
         found = upstream(snapshot, cluster)
         steps.append(_cluster_step(found, share))
-        status, body, step = _reached(found, manager)
+        status, body, step = _reached(found, manager, route.route)
         yield End(
             share=share,
             status=status,
@@ -68,10 +70,11 @@ def _targets(action: Message) -> Iterator[tuple[str, float, Message | None]]:
             yield one.name, one.weight.value / total, one
 
 
-def _reached(found: Upstream, manager: Message) -> tuple[int, str, list[Step]]:
+def _reached(found: Upstream, manager: Message, action: Message) -> tuple[int, str, list[Step]]:
     """(0 or the status of the proxy's own answer, its body, what to say)"""
     if not found.known:
-        status, body = reply(manager, 503, "", flag="NC", details="cluster_not_found")
+        code = _NOT_FOUND[action.cluster_not_found_response_code]
+        status, body = reply(manager, code, "", flag="NC", details="cluster_not_found")
         return status, body, [Step(Stage.ANSWER, f"{status}: no cluster {found.name}", False)]
     if found.serves:
         return 0, "", [Step(Stage.ENDPOINTS, _listed(found.members))]

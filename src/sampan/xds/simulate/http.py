@@ -14,6 +14,7 @@ from sampan.xds.simulate.clients import client_address
 from sampan.xds.simulate.filters import Asked, verdicts
 from sampan.xds.simulate.headers import Headers
 from sampan.xds.simulate.hosts import virtual_host
+from sampan.xds.simulate.listeners import server_name
 from sampan.xds.simulate.match import describe, mismatch
 from sampan.xds.simulate.messages import found, origin_of
 from sampan.xds.simulate.paths import BadPath, Moved, normalized
@@ -22,6 +23,7 @@ from sampan.xds.simulate.types import End, Request, Stage, Step, Walk
 from sampan.xds.types import Resource, Snapshot
 
 _UNDERSCORE = re.compile("_")
+_CERTIFICATE = ("SUBJECT", "ISSUER", "CERT", "FINGERPRINT_256", "FINGERPRINT_1", "SERIAL", "URI_SAN", "DNS_SAN")
 # So many routes that do not fit are named, with the first thing about each that does not.
 _SHOWN = 8
 
@@ -87,7 +89,7 @@ def _received(manager: Message, request: Request, headers: Headers, steps: list[
         return _bad(manager, str(error), steps)
     except Moved as moved:
         steps.append(Step(Stage.REQUEST, f"escaped slashes: ask again for {moved}"))
-        return End(status=307, location=f"{request.scheme}://{request.host}{moved}", path=str(moved), host=request.host)
+        return End(status=307, location=str(moved))
     if path != request.path:
         steps.append(Step(Stage.REQUEST, f"path {request.path} is {path}"))
     headers.set(":path", path)
@@ -151,20 +153,18 @@ def _taken(visit: Visit, levels: list[Message], step: Step, share: float) -> Ite
     steps = [step]
     asked = Asked(visit.request, visit.headers, visit.client)
     added: list[tuple[str, str | None]] = []
+    asks: list[str] = []
     for name, verdict in verdicts(visit.manager, levels, asked):
         refused = verdict.status >= 400
         steps.append(Step(Stage.FILTER, f"{name}: {verdict.text}", ok=not refused, name=name, origin=step.origin))
         added.extend(verdict.headers)
+        asks.extend([name] if verdict.maybe else ())
         if verdict.status:
             status, body = reply(visit.manager, verdict.status, verdict.body, details=verdict.details)
-            yield End(share, status, tuple(steps), body=body, answer_headers=tuple(added))
+            yield End(share, status, tuple(steps), body=body, answer_headers=tuple(added), asks=tuple(asks))
             return
     route = levels[0]
-    known = {
-        "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": visit.client,
-        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": visit.request.client,
-        "DOWNSTREAM_LOCAL_PORT": str(visit.request.port),
-    }
+    known = _known(visit)
     if route.WhichOneof("action") == "route":
         ends = forwarded(visit.snapshot, visit.manager, levels, visit.headers, known)
     else:
@@ -175,7 +175,23 @@ def _taken(visit: Visit, levels: list[Message], step: Step, share: float) -> Ite
             share=share * end.share,
             steps=(*steps, *(_about(one, step.origin) for one in end.steps)),
             answer_headers=(*added, *end.answer_headers),
+            asks=tuple(asks),
         )
+
+
+def _known(visit: Visit) -> dict[str, str]:
+    """What commands in headers stand for. Without a certificate of the client there is nothing to say about it."""
+    known = {
+        "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": visit.client,
+        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": visit.request.client,
+        "DOWNSTREAM_LOCAL_PORT": str(visit.request.port),
+        "REQUESTED_SERVER_NAME": server_name(visit.request),
+    }
+    if not visit.request.tls:
+        known["DOWNSTREAM_TLS_VERSION"] = ""
+    if not visit.request.certificate:
+        known |= dict.fromkeys((f"DOWNSTREAM_PEER_{what}" for what in _CERTIFICATE), "")
+    return known
 
 
 def _about(step: Step, origin: Origin | None) -> Step:

@@ -9,7 +9,7 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
-from google.protobuf import any_pb2, symbol_database
+from google.protobuf import any_pb2, descriptor_pool, message_factory
 
 # The builder imports the classes of all messages that it wraps: without them nothing can be unwrapped.
 import sampan.xds.build  # noqa: F401
@@ -25,7 +25,6 @@ CLASSES = {
     types.LISTENER: listener_pb2.Listener,
     types.ROUTES: route_pb2.RouteConfiguration,
 }
-_SYMBOLS = symbol_database.Default()
 
 
 @lru_cache(maxsize=256)
@@ -41,8 +40,8 @@ def found(snapshot: Snapshot, type_url: str, name: str) -> tuple[Resource, Messa
 
 @lru_cache(maxsize=4096)
 def _unpacked(type_url: str, value: bytes) -> Message:
-    name = type_url.rpartition("/")[2]
-    return _SYMBOLS.GetSymbol(name).FromString(value)
+    descriptor = descriptor_pool.Default().FindMessageTypeByName(type_url.rpartition("/")[2])
+    return message_factory.GetMessageClass(descriptor).FromString(value)
 
 
 def unpacked(packed: any_pb2.Any) -> Message | None:

@@ -33,10 +33,12 @@ def normalized(path: str, manager: Any) -> str:
     bare, moved = _slashes(bare, manager)
     if manager.normalize_path.value:
         bare = canonical(bare)
+    if manager.merge_slashes and bare.strip("/"):
+        bare = re.sub("//+", "/", bare)
+    elif manager.merge_slashes and "//" in bare:
+        bare = "//"  # of nothing but slashes two are left
     if moved:
         raise Moved(bare + mark + query)
-    if manager.merge_slashes:
-        bare = re.sub("//+", "/", bare)
     return bare + mark + query
 
 

@@ -12,7 +12,8 @@ from sampan.ir import Origin
 class Request:
     """`port` is the listener's (where the proxy itself listens), `host` what the client writes into Host.
 
-    `sni` None is the host's name. `headers` come as they are sent, `body` is the length of what follows them.
+    `sni` None is the host's name. `certificate`: the client shows one that is trusted. `headers` come as they are
+    sent, `body` is the length of what follows them.
     """
 
     method: str = "GET"
@@ -21,6 +22,7 @@ class Request:
     port: int = 80
     tls: bool = False
     sni: str | None = None
+    certificate: bool = False
     headers: tuple[tuple[str, str], ...] = ()
     body: int = 0
     client: str = "127.0.0.1"
@@ -68,7 +70,8 @@ class End:
 
     `status` 0: the upstream answers, `cluster`, `path` and `host` are what it is sent. Otherwise the proxy answers
     by itself (-1: it closes the connection). `headers` of the request that are changed: None is removed.
-    `answer_headers`: those that the configuration adds to the answer (None: taken from it).
+    `answer_headers`: those that the configuration adds to the answer (None: taken from it). `asks`: filters that may
+    answer instead, for reasons that only the moment knows.
     """
 
     share: float = 1.0
@@ -82,6 +85,7 @@ class End:
     answer_headers: tuple[tuple[str, str | None], ...] = ()
     location: str = ""
     body: str = ""
+    asks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

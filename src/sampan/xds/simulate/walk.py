@@ -16,6 +16,7 @@ from sampan.xds.types import Snapshot
 
 _MANAGER = "HttpConnectionManager"
 _TCP_PROXY = "TcpProxy"
+_PROXY = "envoy.filters.listener.proxy_protocol"
 _CLOSED = End(status=-1)
 
 
@@ -28,7 +29,9 @@ def simulate(snapshot: Snapshot, request: Request) -> Walk:
         return _closed(Step(Stage.LISTENER, f"nothing listens on port {request.port} of the proxy: {has}", ok=False))
     resource, listener = found
     origin = only_origin(resource)
-    first = Step(Stage.LISTENER, f"{resource.name} (port {request.port})", name=resource.name, origin=origin)
+    before = ", behind a PROXY line" if any(one.name == _PROXY for one in listener.listener_filters) else ""
+    text = f"{resource.name} (port {request.port}{before})"
+    first = Step(Stage.LISTENER, text, name=resource.name, origin=origin)
     chosen = chain_for(listener, request)
     name = server_name(request)
     if not chosen:
@@ -55,12 +58,11 @@ def _chain_steps(chain: Message, decided: str, request: Request, origin: Origin 
         yield Step(Stage.CHAIN, f"{chain.name} speaks no TLS: the handshake fails", ok=False, name=chain.name)
     elif terminates:
         context = unpacked(chain.transport_socket.typed_config)
-        asks = context is not None and context.require_client_certificate.value
+        asks = bool(context is not None and context.require_client_certificate.value)
         text = f"SNI {decided}" if decided else "any SNI"
-        text += ", certificate " + ", ".join(_certificates(context)) if context is not None else ""
-        yield Step(
-            Stage.CHAIN, text + (", asks for a client certificate" if asks else ""), name=chain.name, origin=origin
-        )
+        text += f", certificate {', '.join(_certificates(context))}" if context is not None else ""
+        text += ", a client certificate is required" if asks else ""
+        yield Step(Stage.CHAIN, text, request.certificate or not asks, chain.name, origin)
     elif decided:
         yield Step(Stage.CHAIN, f"SNI {decided}, passed on as it is", name=chain.name, origin=origin)
 
