@@ -116,12 +116,15 @@ def _path(spec: Obj | None) -> ir.Rewrite | None:
 
 
 def _cors(site: Site, effects: Effects, spec: Obj) -> None:
+    credentials = bool(spec.get("allowCredentials"))
+    # With credentials "*" would be the name of a header.
+    exposed = tuple(name for name in spec.get("exposeHeaders") or () if name != "*" or not credentials)
     effects.cors = ir.Cors(
         tuple(map(_origin, spec.get("allowOrigins") or ())),
         tuple(spec.get("allowMethods") or ()),
         tuple(spec.get("allowHeaders") or ()),
-        tuple(spec.get("exposeHeaders") or ()),
-        bool(spec.get("allowCredentials")),
+        exposed,
+        credentials,
         float(spec.get("maxAge", 5)),
     )
 
