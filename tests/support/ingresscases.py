@@ -85,7 +85,7 @@ def shown(result: Result) -> dict[str, Any]:
     """Listeners and routes first: that is what one looks for. What goes without saying is left out."""
     parts = {
         "listeners": golden.readable(result.listeners),
-        "hosts": [golden.readable(host) for table in result.tables.values() for host in table.hosts],
+        **{f"hosts of {name}": golden.readable(table.hosts) for name, table in sorted(result.tables.items())},
         "clusters": golden.readable(result.clusters),
         "endpoints": golden.readable(result.endpoints),
         "secrets": {k: golden.readable(v) for k, v in sorted(result.secrets.items()) if "default" not in k},

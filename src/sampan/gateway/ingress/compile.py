@@ -188,7 +188,10 @@ def _client_auth(job: _Job) -> ListenerTls | None:
     mode = values.get("auth-tls-verify-client", "on")
     if "auth-tls-secret" not in values or mode == "off":
         return None
+    rules = (job.ingress.get("spec") or {}).get("rules") or ()
     try:
+        if not rules or not all(rule.get("host") for rule in rules):
+            raise Problem(f"{PREFIX}auth-tls-secret needs a host in each rule")
         name = guards.own_name(job.namespace, values["auth-tls-secret"], "auth-tls-secret")
         roots = ca_secret(job.look, job.namespace, name, "auth-tls-secret")
     except Problem as problem:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sampan.gateway.ingress import paths, pcre, routes
+from sampan.gateway.ingress.annotations import PREFIX
 from sampan.gateway.ingress.compile import COMPONENT
 from sampan.gateway.ingress.model import CATCH_ALL, Backend, Certificate, Chain, Compiled, HostPart, Location
 from sampan.gateway.types import Notice, Ref
@@ -64,7 +65,7 @@ def host(name: str, said: Said) -> Host:
     certificate = next((p.certificate for _, p in stable if p.certificate), None)
     made = routes.Made([], {}, {})
     _fill(made, name, stable, locations, alternatives, notices, regex=regex, certificate=certificate is not None)
-    chain = _chain(name, stable, locations, certificate, made)
+    chain = _chain(name, stable, locations, certificate, made, notices)
     aliases = tuple((alias, c.ref) for c, p in stable for alias in p.aliases)
     www = _www(name, stable)
     return Host(
@@ -176,17 +177,27 @@ def _no_regex(location: Location) -> str:
 
 
 def _chain(
-    name: str, stable: Said, locations: list[Location], certificate: Certificate | None, made: routes.Made
+    name: str,
+    stable: Said,
+    locations: list[Location],
+    certificate: Certificate | None,
+    made: routes.Made,
+    notices: list[Notice],
 ) -> Chain | None:
+    through = next((compiled.ref for compiled, part in stable if part.passthrough), None)
     if name == CATCH_ALL:
+        if through:
+            notices.append(_notice(through, "InvalidAnnotation", f"{PREFIX}ssl-passthrough needs a host in each rule"))
         return None
     origin = locations[0].origin if locations else None
-    if any(part.passthrough for _, part in stable):
+    if through:
         main = next((one for one in locations if one.path == "/" and isinstance(one.backend, Backend)), None)
         if main is not None and isinstance(main.backend, Backend):
             upstream = replace(main.behavior.upstream, protocol="HTTP", sticky=False)
             target = made.target(main.backend, upstream, main)
             return Chain(name, tcp=Tcp((Weighted(target.cluster),), origin=main.origin), origin=main.origin)
+        text = f"{PREFIX}ssl-passthrough: host {name} has no path / that leads to a Service; its TLS is terminated"
+        notices.append(_notice(through, "InvalidAnnotation", text))
     auth = next((part.client_auth for _, part in stable if part.client_auth), None)
     if auth is None and (certificate is None or not certificate.secret):
         return None

@@ -15,12 +15,12 @@ from sampan.ir import (
     Policies,
     Redirect,
     Respond,
-    Rewrite,
     Secret,
     Tcp,
     UpstreamTls,
 )
 
+TABLE = "ingress"  # of routes
 CATCH_ALL = ""  # the host of rules that name none
 
 
@@ -156,17 +156,8 @@ class Chain:
     tcp: Tcp | None = None
     origin: Origin | None = field(default=None, compare=False)
 
-
-__all__ = [
-    "CATCH_ALL",
-    "Backend",
-    "Behavior",
-    "Canary",
-    "Certificate",
-    "Chain",
-    "Compiled",
-    "HostPart",
-    "Location",
-    "Rewrite",
-    "Upstream",
-]
+    @property
+    def table(self) -> str:
+        """Of routes: one of its own when clients need a certificate."""
+        auth = self.client_auth
+        return f"{TABLE} {auth.client_ca}" if auth and auth.client_required else TABLE
