@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from sampan.gateway.types import Resources
 from sampan.ir import Endpoint, Endpoints, Proxy
 from sampan.xds.build import Builder
 
-TLS_PORT = 9443
+TLS_PORT, SCRIPT_PORT = 9443, 9080
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,41 @@ def tls_upstream(lab: EnvoyLab, host: str, client_ca: str = "") -> Iterator[None
     finally:
         listening.shutdown(socket.SHUT_RDWR)  # wakes who accepts
         listening.close()
+
+
+@contextmanager
+def scripted_upstream(lab: EnvoyLab, *script: str) -> Iterator[list[str]]:
+    """Does to each request what the script says next: a status, "reset", or "slow" (no answer). Yields what it has done."""
+    done: list[str] = []
+    held: list[socket.socket] = []
+    with inside(lab.netns):
+        listening = socket.create_server(("0.0.0.0", SCRIPT_PORT))
+
+    def serve() -> None:
+        for act in script:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65536)
+                done.append(act)
+                if act == "reset":
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    continue
+                if act == "slow":
+                    held.append(connection.dup())
+                    continue
+                connection.sendall(f"HTTP/1.1 {act} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield done
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        for one in (listening, *held):
+            one.close()
 
 
 def https(lab: EnvoyLab, port: int, name: str, certificate: tuple[str, str] | None = None, trust: str = "") -> bytes:
@@ -334,3 +370,29 @@ def test_plain_weights_and_nobodys_share(envoy: EnvoyLab) -> None:
     seen = collections.Counter(envoy.request(f"http://a:{inner(resources, 80)}/").status for _ in range(200))
     assert set(seen) == {200, 500}
     assert 22 < seen[500] < 85, seen
+
+
+@pytest.mark.parametrize(
+    ("rule", "script", "status"),
+    [
+        ({"retry": {"codes": [503], "attempts": 2}}, ["503", "503", "200"], 200),
+        ({"retry": {"codes": [503], "attempts": 1}}, ["503", "503"], 503),
+        ({"retry": {"codes": [500], "attempts": 3}}, ["503"], 503),
+        ({"retry": {"attempts": 2}}, ["reset", "reset", "200"], 200),
+        ({"retry": {"attempts": 1}, "timeouts": {"backendRequest": "300ms"}}, ["slow", "200"], 200),
+        ({"timeouts": {"backendRequest": "300ms"}}, ["slow"], 504),
+        ({"timeouts": {"request": "300ms"}}, ["slow"], 504),
+        ({}, ["503"], 503),
+    ],
+)
+def test_retries_and_timeouts(envoy: EnvoyLab, rule: dict[str, Any], script: list[str], status: int) -> None:
+    resources = configured(
+        envoy,
+        service("one"),
+        gateway({"name": "http", "port": 80, "protocol": "HTTP"}),
+        {"kind": "HTTPRoute", "name": "r", "to": ["front"], "rules": [rule | backends("one")]},
+        port=SCRIPT_PORT,
+    )
+    with scripted_upstream(envoy, *script) as done:
+        answer = envoy.request(f"http://a:{inner(resources, 80)}/")
+        assert (answer.status, done) == (status, script)
