@@ -9,7 +9,7 @@ from sampan.api import meta
 from sampan.api.meta import Key, Obj
 from sampan.gateway.convert.notes import Notes
 from sampan.gateway.ingress.annotations import PREFIX, TABLE, How
-from sampan.gateway.ingress.behavior import CORS_HEADERS, CORS_METHODS
+from sampan.gateway.ingress.policies import CORS_HEADERS, CORS_METHODS
 
 # Looked at elsewhere, or nothing to do for them.
 _HANDLED = frozenset(

@@ -9,10 +9,10 @@ from sampan.api.meta import Obj
 from sampan.gateway.ingress import backends, guards, paths
 from sampan.gateway.ingress.annotations import PREFIX, Read, read_all
 from sampan.gateway.ingress.answers import unavailable
-from sampan.gateway.ingress.behavior import Extras, behavior, canary
+from sampan.gateway.ingress.behavior import behavior, canary
 from sampan.gateway.ingress.external import Problem
 from sampan.gateway.ingress.look import INGRESSES, Look
-from sampan.gateway.ingress.model import CATCH_ALL, Backend, Behavior, Certificate, Compiled, HostPart, Location
+from sampan.gateway.ingress.model import CATCH_ALL, Backend, Behavior, Certificate, Compiled, Extras, HostPart, Location
 from sampan.gateway.ingress.tls import ca_secret, certificate, covers
 from sampan.gateway.types import Notice, Ref
 from sampan.ir import ListenerTls, Origin, Respond, Secret

@@ -161,3 +161,11 @@ class Chain:
         """Of routes: one of its own when clients need a certificate."""
         auth = self.client_auth
         return f"{TABLE} {auth.client_ca}" if auth and auth.client_required else TABLE
+
+
+@dataclass(slots=True)
+class Extras:
+    """What the behaviour refers to."""
+
+    clusters: list[Cluster] = field(default_factory=list)
+    secrets: list[Secret] = field(default_factory=list)
