@@ -192,6 +192,39 @@ def test_server_sent_events_come_one_by_one(lab: EnvoyLab) -> None:
     assert arrived[-1] - arrived[0] > 0.1
 
 
+def mutual(lab: EnvoyLab, tls: ir.ListenerTls, certificate: tuple[bytes, bytes] | None, folder: Path) -> int:
+    """The status of a request with this client certificate; 0 when the connection was refused."""
+    now = configuration()
+    trusted, _ = golden.pair(("client.example.com",), ca=True)
+    secrets = {**now.secrets, "ca": ir.Secret("ca", roots=trusted)}
+    listener = ir.Listener("https", 10443, (ir.SniChain("all", ir.Http("t"), (), tls),))
+    assert lab.push(Builder().build(replace(now, listeners={"https": listener}, secrets=secrets))) == {}
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if certificate:
+        (folder / "pair.pem").write_bytes(b"".join(certificate))
+        context.load_cert_chain(folder / "pair.pem")
+    try:
+        with context.wrap_socket(lab.connect(10443), server_hostname="h") as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            answer = client.recv(65536)
+            return status(answer) if answer else 0
+    except (ssl.SSLError, ConnectionResetError):
+        return 0
+
+
+def test_client_certificates(lab: EnvoyLab, tmp_path: Path) -> None:
+    known, unknown = golden.pair(("client.example.com",), ca=True), golden.pair(("stranger.example.com",))
+    required = ir.ListenerTls(("cert",), client_ca="ca")
+    assert [mutual(lab, required, one, tmp_path) for one in (known, unknown, None)] == [200, 0, 0]
+    optional = replace(required, client_required=False)
+    assert [mutual(lab, optional, one, tmp_path) for one in (known, unknown, None)] == [200, 0, 200]
+    insecure = replace(required, client_insecure=True)
+    assert [mutual(lab, insecure, one, tmp_path) for one in (known, unknown, None)] == [200, 200, 200]
+    nobody = replace(required, client_ca="missing")
+    assert [mutual(lab, nobody, one, tmp_path) for one in (known, None)] == [0, 0]
+
+
 def http2(lab: EnvoyLab, port: int, tls: bool) -> tuple[int, str]:
     """The status of GET / and what ALPN agreed on."""
     client = lab.connect(port)

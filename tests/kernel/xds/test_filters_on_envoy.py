@@ -5,14 +5,21 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import golden
+import grpc
 import irload
 import pytest
+from envoy.config.core.v3 import base_pb2
+from envoy.service.auth.v3 import external_auth_pb2
 from envoylab import EnvoyLab
 
 from sampan import ir
+from sampan.base.netns import inside
 from sampan.xds.build import Builder
 
 URL = "http://h:10080"
@@ -188,6 +195,48 @@ def test_external_auth_without_anybody_to_ask(
 def test_external_auth_by_grpc_refuses_when_nobody_answers(lab: EnvoyLab) -> None:
     assert lab.request(f"{URL}/grpc").status == 403
     assert lab.request(f"{URL}/open").status == 200
+
+
+@pytest.fixture
+def authorization(lab: EnvoyLab) -> Iterator[str]:
+    """A gRPC service that lets `x-token: good` pass, as the cluster of this name."""
+
+    def check(request: Any, context: Any) -> Any:
+        http = request.attributes.request.http
+        made = external_auth_pb2.CheckResponse()
+        if http.headers.get("x-token") == "good":
+            made.ok_response.headers.add().header.CopyFrom(base_pb2.HeaderValue(key="x-body", value=http.body))
+        else:
+            made.status.code = 7
+            made.denied_response.status.code = 403
+            made.denied_response.body = f"no {http.method} {http.path}"
+        return made
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        check, external_auth_pb2.CheckRequest.FromString, external_auth_pb2.CheckResponse.SerializeToString
+    )
+    server = grpc.server(ThreadPoolExecutor(2))
+    service = grpc.method_handlers_generic_handler("envoy.service.auth.v3.Authorization", {"Check": handler})
+    server.add_generic_rpc_handlers([service])
+    with inside(lab.netns):
+        port = server.add_insecure_port("127.1.0.5:0")
+    server.start()
+    yield f"127.1.0.5:{port}"
+    server.stop(0)
+
+
+def test_external_auth_by_grpc(lab: EnvoyLab, proxy: ir.Proxy, authorization: str) -> None:
+    ip, _, port = authorization.partition(":")
+    auth = ir.ExternalAuth("asked", "auth.local", "", grpc=True, body_limit=100)
+    one = with_policies(proxy, ir.Policies(external_auth=auth))
+    clusters = {**one.clusters, "asked": ir.Cluster("asked", endpoints="asked", http2=True)}
+    endpoints = {**one.endpoints, "asked": ir.Endpoints("asked", (ir.Endpoint(ip, int(port)),))}
+    assert lab.push(Builder().build(replace(one, clusters=clusters, endpoints=endpoints))) == {}
+    refused = lab.request(f"{URL}/x?y", "PUT", body=b"hello")
+    assert (refused.status, refused.body) == (403, "no PUT /x?y")
+    passed = lab.request(f"{URL}/x", "PUT", {"x-token": "good"}, b"hello")
+    assert passed.seen["headers"]["x-body"] == "hello"
+    assert passed.seen["length"] == 5
 
 
 def test_any_of_several_is_enough(lab: EnvoyLab) -> None:

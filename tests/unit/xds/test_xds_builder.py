@@ -8,7 +8,9 @@ import pytest
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
+from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -218,3 +220,20 @@ def test_varints(value: int) -> None:
 def test_long_fields() -> None:
     assert cluster_pb2.Cluster.FromString(text(28, "x" * 1000)).alt_stat_name == "x" * 1000
     assert nested(1, b"") == b"\x0a\x00"
+
+
+def test_a_chain_that_cannot_check_its_clients_keeps_its_names() -> None:
+    """Without, its clients would come in by the chain for all other names, unchecked."""
+    asks = ir.ListenerTls(("cert",), client_ca="missing", client_required=False)
+    chains = (
+        ir.SniChain("asks", ir.Http("t"), ("a.example.com",), asks),
+        ir.SniChain("rest", ir.Http("t"), (), ir.ListenerTls(("cert",))),
+    )
+    secret = ir.Secret("cert", b"chain", b"key")
+    made = Builder().build(ir.Proxy({"https": ir.Listener("https", 443, chains)}, secrets={"cert": secret}))
+    listener = listener_pb2.Listener.FromString(made.of(LISTENER)["https"].body)
+    (chain,) = listener.filter_chains
+    assert list(chain.filter_chain_match.server_names) == ["a.example.com"]
+    context = tls_pb2.DownstreamTlsContext.FromString(chain.transport_socket.typed_config.value)
+    assert context.require_client_certificate.value
+    assert context.common_tls_context.validation_context.verify_certificate_hash == ["0" * 64]

@@ -11,7 +11,7 @@ from envoy.extensions.transport_sockets.tls.v3 import common_pb2, tls_pb2
 
 from sampan import ir
 from sampan.xds.build.hcm import http_connection_manager
-from sampan.xds.build.secrets import by_name, tls_parameters
+from sampan.xds.build.secrets import NO_CERTIFICATE, by_name, tls_parameters
 from sampan.xds.build.tcp_proxy import tcp_proxy
 from sampan.xds.messages import Message, boolean, typed
 
@@ -72,8 +72,11 @@ def _terminate(tls: ir.ListenerTls, certificates: list[str], secrets: Container[
             combined.validation_context_sds_secret_config.CopyFrom(by_name(tls.client_ca))
         else:
             common.validation_context.trust_chain_verification = untrusted
+    elif tls.client_ca and tls.client_ca not in secrets:
+        # Nobody can be checked, so nobody comes in: nor by another chain, as this one keeps its names.
+        common.validation_context.verify_certificate_hash.append(NO_CERTIFICATE)
+        context.require_client_certificate.CopyFrom(boolean(True))
     elif tls.client_ca:
-        # A CA that is not there lets nobody in: who asked for client certificates does not want to be open without.
         common.validation_context_sds_secret_config.CopyFrom(by_name(tls.client_ca))
         context.require_client_certificate.CopyFrom(boolean(tls.client_required))
     return context

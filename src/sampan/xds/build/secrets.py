@@ -9,6 +9,9 @@ from sampan import ir
 from sampan.xds.messages import Message, ads, resource, serialized
 from sampan.xds.types import Resource
 
+NO_CERTIFICATE = "0" * 64
+"""A hash that none has. Where the roots to check with are missing, waiting for them would hold up more than the one."""
+
 SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
 
 

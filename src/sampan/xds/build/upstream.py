@@ -10,7 +10,7 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.matcher.v3 import string_pb2
 
 from sampan import ir
-from sampan.xds.build.secrets import by_name, system_roots, tls_parameters
+from sampan.xds.build.secrets import NO_CERTIFICATE, by_name, system_roots, tls_parameters
 from sampan.xds.messages import Message, uint32
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -35,7 +35,7 @@ def http_options(cluster: ir.Cluster) -> Message | None:
 
 
 def tls_context(tls: ir.UpstreamTls, http2: bool, secrets: Container[str]) -> Message:
-    """Without `ca` nothing is checked. A `ca` that is not there leaves nothing to trust: every connection fails."""
+    """Without `ca` nothing is checked. With one that is not there nobody is trusted: every connection fails."""
     context = tls_pb2.UpstreamTlsContext(sni=tls.sni)
     common = context.common_tls_context
     if tls.client_certificate and tls.client_certificate in secrets:
@@ -47,6 +47,8 @@ def tls_context(tls: ir.UpstreamTls, http2: bool, secrets: Container[str]) -> Me
     if tls.ca == "system":
         common.validation_context.CopyFrom(system_roots())
         common.validation_context.match_typed_subject_alt_names.extend(map(_name, tls.names))
+    elif tls.ca and tls.ca not in secrets:
+        common.validation_context.verify_certificate_hash.append(NO_CERTIFICATE)
     elif tls.ca:
         combined = common.combined_validation_context
         combined.default_validation_context.match_typed_subject_alt_names.extend(map(_name, tls.names))
