@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
+from sampan.api import meta
 from sampan.api.meta import Key, Obj
 from sampan.base import log
 from sampan.base.clock import Clock
@@ -22,7 +23,7 @@ from sampan.client.informer import Informer
 from sampan.client.types import Client
 from sampan.gateway import deployment, ports
 from sampan.gateway.endpoints import EndpointIndex
-from sampan.gateway.translate import COMPONENTS, Translator, idle, wanted
+from sampan.gateway.translate import COMPONENTS, Translator, wanted
 from sampan.gateway.types import Notice, Ref, Resources, Result
 from sampan.gateway.upkeep import ensure
 from sampan.gateway.writer import Writer
@@ -59,7 +60,7 @@ _log = log.get("gateway")
 
 
 class ControlPlane:
-    """`proxy` is without endpoints: `endpoints.use` gives them to whoever builds. `needed` is set once somebody has
+    """`proxy` has only endpoints that never change: `endpoints.use` gives the others to whoever builds. `needed` is set once somebody has
     an Ingress or a Gateway of ours; until then nothing but watching happens. `on_endpoints` is told what changed, at
     once. `default_certificate`: see `Resources`."""
 
@@ -80,6 +81,7 @@ class ControlPlane:
         self._writer = Writer(client, clock, self._recorders)
         self._refused: set[Notice] = set()
         self.needed = asyncio.Event()
+        self.decided = asyncio.Event()  # `needed` was looked at once
         self.result: Latest[tuple[Resources, Result]] = Latest((Resources({}), Result()))
         self.proxy: Latest[Proxy] = Latest(Proxy())
         self.endpoints = EndpointIndex()
@@ -115,6 +117,14 @@ class ControlPlane:
     async def stop(self) -> None:
         await self._tasks.stop()
 
+    async def reached(self, revision: int) -> None:
+        """Return when `endpoints` has got as far as this revision of the EndpointSlices."""
+        await self._informers[SLICES].reached(revision)
+
+    def ready_gateways(self) -> set[str]:
+        """The names of the gateway's pods that take requests."""
+        return {key.name for key, pod in self._pods.snapshot().items() if meta.is_true(pod, "Ready")}
+
     def refused(self, origins: Iterable[Origin], message: str) -> None:
         """A proxy keeps what it had because it cannot take what was made of these objects: said on each of them."""
         for origin in origins:
@@ -132,12 +142,12 @@ class ControlPlane:
             await self._dirty.wait()
             self._dirty.clear()
             resources = self._resources()
-            if not self.needed.is_set():
-                if not wanted(resources):
-                    await self._writer.statuses(idle(resources), resources)
-                    continue
+            if not self.needed.is_set() and wanted(resources):
                 self.needed.set()
                 self._tasks.start("write", self._write())
+            self.decided.set()
+            if not self.needed.is_set():
+                continue
             try:
                 # Pure, over a frozen look at the cluster: it may take its time without keeping anybody waiting.
                 result = await asyncio.to_thread(self._translator.translate, resources)
@@ -145,7 +155,9 @@ class ControlPlane:
                 _log.exception("a translator failed: the proxies keep what they have")
                 continue
             self.result.set((resources, result))
-            if self.proxy.set(Proxy(result.listeners, result.tables, result.clusters, {}, result.secrets)):
+            if self.proxy.set(
+                Proxy(result.listeners, result.tables, result.clusters, result.endpoints, result.secrets)
+            ):
                 self._refused.clear()  # what is still wrong will be refused again
             self._due.set()
 

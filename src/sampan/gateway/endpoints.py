@@ -5,7 +5,7 @@ The fast path of the edge: a pod that comes or goes changes these and nothing el
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sampan.api import meta
 from sampan.api.endpoints import endpoints_of, service_of
@@ -36,6 +36,15 @@ def service_key(name: str) -> Key:
     """The Service that the name of some Endpoints belongs to."""
     namespace, service, _ = name.split("/")
     return Key(namespace, service)
+
+
+def service_ports(services: Iterable[Obj]) -> Iterator[tuple[Obj, int, str]]:
+    """(Service, port number, name of its Endpoints) for all TCP ports with endpoints of their own."""
+    for service in services:
+        spec = service["spec"]
+        for port in spec.get("ports") or () if spec.get("type") != "ExternalName" else ():
+            if (port.get("protocol") or "TCP") == "TCP":
+                yield service, port["port"], f"{meta.namespace(service)}/{meta.name(service)}/{port['port']}"
 
 
 class EndpointIndex:

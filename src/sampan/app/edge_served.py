@@ -1,0 +1,138 @@
+"""Builds Envoy's configuration of what is newest and serves it over xDS. A changed endpoint does not wait for anything.
+
+gateway.controlplane ─ proxy: Latest ─ xds.build ─ snapshot ─ xds.server ─ Envoys
+                     └ endpoints, at once ────────┘        ├─ last snapshot on disk
+                                                           └─ xds.grpc_services ─ gRPC's own clients
+xds.server ─ NACK ─ gateway.controlplane ─ event on the object to blame
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from sampan.api import meta
+from sampan.app.config import DOMAIN, Cluster
+from sampan.app.edge_config import USER, XDS_PORT
+from sampan.base import log
+from sampan.base.clock import Clock
+from sampan.base.errors import UserError
+from sampan.base.tasks import Tasks
+from sampan.gateway.controlplane import ControlPlane
+from sampan.gateway.deployment import KIND, SNAPSHOT
+from sampan.gateway.endpoints import service_ports
+from sampan.ir import Endpoints, Origin, Proxy
+from sampan.xds import persist
+from sampan.xds.build import Builder
+from sampan.xds.grpc_services import GrpcBuilder, GrpcService
+from sampan.xds.hub import GRPC
+from sampan.xds.server import XdsServer
+from sampan.xds.types import ENDPOINTS, Snapshot
+
+GRPC_PORT = 15010  # Istio's number for the same: plain, tells nothing but endpoints
+GRPC_SECONDS = 0.05  # between two snapshots for gRPC's clients
+LOOK = 0.02  # seconds between two looks at who has caught up
+
+_log = log.get("edge")
+
+
+class Served:
+    """`run` until cancelled, then `stop`. `xds` is what proxies are connected to."""
+
+    def __init__(self, cluster: Cluster, clock: Clock, control: ControlPlane) -> None:
+        self._cluster, self._clock, self._control = cluster, clock, control
+        self._file = cluster.snapshots / SNAPSHOT
+        self._keeper = persist.Keeper(self._file, clock)
+        self._builder = Builder()
+        self._built: Proxy | None = None
+        self._snapshot: Snapshot | None = None
+        self._changed: dict[str, Endpoints] = {}
+        self._building = False
+        self._tasks = Tasks("edge, served")
+        self._grpc_due = asyncio.Event()
+        self.xds = XdsServer(clock, on_nack=self._refused)
+        self.grpc = XdsServer(clock)
+
+    async def run(self) -> None:
+        pki, plan = self._cluster.pki, self._cluster.plan
+        self._publish_last()
+        self._keeper.start()
+        files = {"cert": pki / "server.crt", "key": pki / "server.key", "client_ca": pki / "ca.crt"}
+        await self.xds.start(plan.host_ip, XDS_PORT, users={USER}, **files)
+        await self.grpc.start_insecure(plan.host_ip, GRPC_PORT)
+        self._tasks.start("grpc", self._serve_grpc())
+        self._control.on_endpoints = self._endpoints
+        reader = self._control.result.reader()
+        while True:
+            await reader.next()
+            await self._build(self._control.proxy.value)
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
+        await self.grpc.stop()
+        await self.xds.stop()
+        await self._keeper.stop()
+
+    async def caught_up(self) -> None:
+        """Return when every gateway that is ready has taken what is known of endpoints now."""
+        while self._snapshot is None or self._building or self._changed:
+            await self._clock.sleep(LOOK)
+        version = self._snapshot.version
+        while not self._control.ready_gateways() <= {proxy.node for proxy in self.xds.status()}:
+            await self._clock.sleep(LOOK)  # one that was cut off is back in a moment
+        await self.xds.acked(KIND, version)
+
+    async def _build(self, proxy: Proxy) -> None:
+        names = {c.endpoints for c in proxy.clusters.values() if c.endpoints} | {s.endpoints for s in self._services()}
+        used = self._control.endpoints.use(names - proxy.endpoints.keys())
+        if proxy is not self._built:
+            self._building = True
+            try:
+                snapshot = await asyncio.to_thread(self._builder.build, replace(proxy, endpoints=used | proxy.endpoints))
+            finally:
+                self._building = False
+            self._built = proxy
+            self._publish(snapshot)
+        self._endpoints(used)  # what is new, and what changed meanwhile
+
+    def _endpoints(self, changed: Mapping[str, Endpoints]) -> None:
+        self._changed |= changed
+        if self._changed and not self._building:
+            changes, self._changed = self._changed, {}
+            self._publish(self._builder.update_endpoints(changes))
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self.xds.publish(KIND, snapshot)
+        self._keeper.keep(snapshot)
+        self._grpc_due.set()
+
+    def _publish_last(self) -> None:
+        """What proxies may have got from a replay while we were away: so we know what to take away from them."""
+        try:
+            if (last := persist.load(self._file)) is not None:
+                self.xds.publish(KIND, last)
+        except UserError as error:
+            _log.warning("%s", error)
+
+    def _refused(self, kind: str, type_url: str, names: object, origins: Iterable[Origin], message: str) -> None:
+        self._control.refused(origins, message)
+
+    # ── gRPC's own xDS clients ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _services(self) -> list[GrpcService]:
+        resources, _ = self._control.result.value
+        return [
+            GrpcService(f"{meta.name(service)}.{meta.namespace(service)}.svc.{DOMAIN}", port, endpoints)
+            for service, port, endpoints in service_ports(resources.of("services").values())
+        ]
+
+    async def _serve_grpc(self) -> None:
+        builder = GrpcBuilder()
+        while True:
+            await self._grpc_due.wait()
+            self._grpc_due.clear()
+            if self._snapshot is not None:
+                self.grpc.publish(GRPC, builder.build(self._services(), self._snapshot.of(ENDPOINTS)))
+            await self._clock.sleep(GRPC_SECONDS)
