@@ -33,7 +33,8 @@ class Dialogue:
     def __init__(self, delta: bool = True, gone=None) -> None:
         self.delta = delta
         self.now = 0.0
-        self.session = Session(delta, Encoder(), gone or {})
+        self.encoder = Encoder()
+        self.session = Session(delta, self.encoder, gone or {})
         self.world: Snapshot | None = None
         self.nonces: dict[str, str] = {}
         self.unanswered: list[str] = []
@@ -41,6 +42,7 @@ class Dialogue:
         self.seen: set[tuple[str, str]] = set()
 
     def publish(self, world: Snapshot) -> "Dialogue":
+        self.encoder.reset()
         self.session.publish(world, differences(self.world or Snapshot(), world))
         self.world = world
         return self

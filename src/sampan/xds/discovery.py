@@ -14,7 +14,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from sampan.xds.types import Resource
 from sampan.xds.wire import nested, text, varint
 
-# Responses kept for other streams of the same version: more than there are types and usual subscriptions.
+# Responses kept for other streams: more than there are types and usual subscriptions.
 KEPT = 256
 
 
@@ -61,11 +61,18 @@ class Response:
 
 @dataclass(slots=True)
 class Encoder:
-    """Of one kind of proxy. Bodies of the present version are kept, with their nonces."""
+    """What the sessions of one kind of proxy need of the present snapshot, made for the first and kept for the others.
+
+    `reset` is called with every new snapshot: versions alone do not tell, another process may have counted them.
+    """
 
     _nonces: count[int] = field(default_factory=lambda: count(1))
-    _version: int = -1
     _kept: dict[object, Response] = field(default_factory=dict)
+    _needed: dict[frozenset[str], frozenset[str]] = field(default_factory=dict)
+
+    def reset(self) -> None:
+        self._kept.clear()
+        self._needed.clear()
 
     def response(
         self,
@@ -78,9 +85,6 @@ class Encoder:
         before: str = "",
     ) -> Response:
         """`names` of `resources`, and those `removed`. `before`: the nonce that the stream had last."""
-        if version != self._version or len(self._kept) > KEPT:
-            self._kept.clear()
-            self._version = version
         key = (delta, type_url, names, removed)
         known = self._kept.get(key)
         if known and known.nonce != before:
@@ -88,35 +92,51 @@ class Encoder:
         nonce = str(next(self._nonces))
         chosen = (resources[name] for name in sorted(names))
         body = delta_body(type_url, version, chosen, removed) if delta else sotw_body(type_url, version, chosen)
+        if len(self._kept) >= KEPT:
+            self._kept.clear()
         made = self._kept[key] = Response(nonce, body + text(5, nonce))
         return made
+
+    def endpoints(self, names: frozenset[str], clusters: Mapping[str, Resource]) -> frozenset[str]:
+        """What `names` of `clusters` wait for."""
+        found = self._needed.get(names)
+        if found is None:
+            found = self._needed[names] = frozenset(clusters[name].endpoints for name in names)
+        return found
 
 
 def delta_body(type_url: str, version: int, resources: Iterable[Resource], removed: Iterable[str]) -> bytes:
     """A DeltaDiscoveryResponse without nonce."""
     parts = [text(1, str(version)), text(4, type_url)]
+    kind = any_head(type_url)
     for resource in resources:
-        parts += entry(type_url, resource)
+        parts += entry(kind, resource)
     parts += [nested(6, name.encode()) for name in sorted(removed)]
     return b"".join(parts)
-
-
-def entry(type_url: str, resource: Resource, more: bytes = b"") -> tuple[bytes, bytes]:
-    """Field 2 of a DeltaDiscoveryResponse, a Resource around an Any, in two parts: the body is not copied twice.
-
-    `more`: other fields of the Resource.
-    """
-    value = text(1, type_url) + b"\x12" + varint(len(resource.body))
-    inner = text(3, resource.name) + text(1, resource.version) + more
-    inner += b"\x12" + varint(len(value) + len(resource.body)) + value
-    return b"\x12" + varint(len(inner) + len(resource.body)) + inner, resource.body
 
 
 def sotw_body(type_url: str, version: int, resources: Iterable[Resource]) -> bytes:
     """A DiscoveryResponse without nonce."""
     parts = [text(1, str(version)), text(4, type_url)]
-    kind = text(1, type_url) + b"\x12"
+    kind = any_head(type_url)
     for resource in resources:
         head = kind + varint(len(resource.body))
-        parts += [b"\x12" + varint(len(head) + len(resource.body)) + head, resource.body]
+        parts += (b"\x12", varint(len(head) + len(resource.body)), head, resource.body)
     return b"".join(parts)
+
+
+def any_head(type_url: str) -> bytes:
+    """An Any up to the length of its value."""
+    return text(1, type_url) + b"\x12"
+
+
+def entry(kind: bytes, resource: Resource, more: bytes = b"") -> tuple[bytes, ...]:
+    """Field 2 of a DeltaDiscoveryResponse, a Resource around an Any, in parts: bodies are copied once, when joined.
+
+    `kind` is its `any_head`, `more` other fields of the Resource.
+    """
+    size = len(resource.body)
+    value = kind + varint(size)
+    own = text(3, resource.name) + text(1, resource.version) + more
+    length = varint(len(value) + size)
+    return b"\x12", varint(len(own) + 1 + len(length) + len(value) + size), own, b"\x12", length, value, resource.body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,7 +12,8 @@ from sampan.base.clock import Clock
 from sampan.ir import Origin
 from sampan.xds.discovery import Encoder, Request
 from sampan.xds.session import Send, Session, TypeStatus
-from sampan.xds.types import Resource, Snapshot
+from sampan.xds.subscription import Change
+from sampan.xds.types import Snapshot
 
 _log = log.get("xds")
 
@@ -44,6 +45,7 @@ class Kind:
     encoder: Encoder = field(default_factory=Encoder)
     gone: dict[str, dict[str, None]] = field(default_factory=dict)
     streams: set[Stream] = field(default_factory=set)
+    unsettled: set[Stream] = field(default_factory=set)
 
 
 @dataclass(slots=True, eq=False)
@@ -69,18 +71,16 @@ class Hub:
     def publish(self, kind: str, snapshot: Snapshot) -> None:
         """The newest for all proxies of a kind; silent when it is the one they have."""
         shared = self._kind(kind)
-        before = shared.snapshot
-        if before is snapshot:
+        before, shared.snapshot = shared.snapshot, snapshot
+        changes = differences(before or Snapshot(), snapshot)
+        if before is not None and not changes:
             return
-        changed = differences(before or Snapshot(), snapshot)
-        if before is not None and not changed:
-            return
-        shared.snapshot = snapshot
-        for url, names in changed.items():
-            _remember(shared.gone.setdefault(url, {}), names, snapshot.of(url))
+        shared.encoder.reset()
+        for url, change in changes.items():
+            _remember(shared.gone.setdefault(url, {}), change)
         for stream in shared.streams:
-            stream.session.publish(snapshot, changed)
-            stream.wake.set()
+            stream.session.publish(snapshot, changes)
+            self._look(stream)
 
     def join(self, delta: bool, first: Request) -> Stream:
         """A stream that begins with this request, which is still to be given to `receive`."""
@@ -95,19 +95,27 @@ class Hub:
 
     def leave(self, stream: Stream) -> None:
         stream.kind.streams.discard(stream)
+        stream.kind.unsettled.discard(stream)
         if stream.kind.snapshot is None and not stream.kind.streams:
             self._kinds.pop(stream.kind.name, None)
         self._tell_waiters()
 
     def receive(self, stream: Stream, request: Request) -> None:
         refused = stream.session.receive(request)
-        stream.wake.set()
+        self._look(stream)
         if refused:
             _log.warning("%s refused %s %s: %s", stream.node, refused.type_url, refused.names, refused.message)
             if self._on_nack:
                 self._on_nack(stream.kind.name, refused.type_url, refused.names, refused.origins, refused.message)
-        if self._waiters:
+        if self._waiters and stream not in stream.kind.unsettled:
             self._tell_waiters()
+
+    def _look(self, stream: Stream) -> None:
+        if stream.session.settled:
+            stream.kind.unsettled.discard(stream)
+        else:
+            stream.kind.unsettled.add(stream)
+            stream.wake.set()
 
     def turn(self, stream: Stream) -> list[Send]:
         return stream.session.turn(self.clock.monotonic())
@@ -117,12 +125,16 @@ class Hub:
         streams.sort(key=lambda stream: (stream.kind.name, stream.node, stream.since))
         return [ProxyStatus(s.node, s.kind.name, s.since, tuple(s.session.status())) for s in streams]
 
+    def snapshots(self) -> dict[str, Snapshot]:
+        """Kind → what its proxies shall have, of the kinds that have something."""
+        return {name: kind.snapshot for name, kind in self._kinds.items() if kind.snapshot is not None}
+
     def settled(self, kind: str, version: int = 0) -> bool:
         """Every connected proxy of the kind has answered to all of a snapshot as new as `version`."""
         shared = self._kinds.get(kind)
-        if shared is None or shared.snapshot is None:
+        if shared is None or shared.snapshot is None or shared.snapshot.version < version:
             return False
-        return all(s.session.settled and s.session.version >= version for s in shared.streams)
+        return not shared.unsettled
 
     async def acked(self, kind: str, version: int) -> None:
         """Wait until `settled`."""
@@ -143,28 +155,24 @@ class Hub:
         return self._kinds.setdefault(name, Kind(name))
 
 
-def differences(before: Snapshot, now: Snapshot) -> dict[str, frozenset[str]]:
-    """Type URL → names that are new, other or gone."""
+def differences(before: Snapshot, now: Snapshot) -> dict[str, Change]:
+    """Type URL → what is other."""
     found = {}
     for url in before.resources.keys() | now.resources.keys():
         was, has = before.of(url), now.of(url)
         if was is not has:
-            names = {name for name, resource in has.items() if not _same(was.get(name), resource)}
-            names.update(was.keys() - has.keys())
-            if names:
-                found[url] = frozenset(names)
+            others = [name for name, resource in has.items() if was.get(name) is not resource]
+            there = frozenset(name for name in others if name not in was or was[name].version != has[name].version)
+            gone = frozenset(was.keys() - has.keys())
+            if there or gone:
+                found[url] = Change(there, gone)
     return found
 
 
-def _same(one: Resource | None, other: Resource) -> bool:
-    return one is other or (one is not None and one.version == other.version)
-
-
-def _remember(gone: dict[str, None], changed: frozenset[str], resources: Mapping[str, Resource]) -> None:
-    for name in changed:
-        if name in resources:
+def _remember(gone: dict[str, None], change: Change) -> None:
+    if gone:
+        for name in change.there:
             gone.pop(name, None)
-        else:
-            gone[name] = None
+    gone.update(dict.fromkeys(change.gone))
     while len(gone) > GONE:
         del gone[next(iter(gone))]

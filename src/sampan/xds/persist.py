@@ -17,7 +17,7 @@ from sampan.base import fs, log
 from sampan.base.clock import Clock
 from sampan.base.errors import UserError
 from sampan.base.tasks import Tasks
-from sampan.xds.discovery import delta_body, entry
+from sampan.xds.discovery import any_head, delta_body, entry
 from sampan.xds.types import Resource, Snapshot
 from sampan.xds.wire import text
 
@@ -31,8 +31,9 @@ INTERVAL = 1.0
 def encode(snapshot: Snapshot) -> bytes:
     parts = [delta_body("", snapshot.version, (), ())]
     for url, resources in snapshot.resources.items():
+        kind = any_head(url)
         for resource in resources.values():
-            parts += entry(url, resource, text(4, resource.endpoints))
+            parts += entry(kind, resource, text(4, resource.endpoints))
     return b"".join(parts)
 
 

@@ -19,7 +19,7 @@ from enum import StrEnum
 
 from sampan.ir import Origin
 from sampan.xds.discovery import Encoder, Request
-from sampan.xds.subscription import NOBODY, PATIENCE, WHOLE, Flight, Subscription
+from sampan.xds.subscription import NOBODY, PATIENCE, WHOLE, Change, Flight, Subscription
 from sampan.xds.types import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET, TYPES, Resource, Snapshot
 
 # What refers goes before what is referred to.
@@ -77,14 +77,14 @@ class Session:
 
     # -- events
 
-    def publish(self, snapshot: Snapshot, changed: Mapping[str, frozenset[str]]) -> None:
-        """`changed`: the names that are new, other or gone since the snapshot before."""
+    def publish(self, snapshot: Snapshot, changes: Mapping[str, Change]) -> None:
+        """`changes`: type → what is other than in the snapshot before."""
         before, self._snapshot = self._snapshot, snapshot
         for url, subscription in self._subscriptions.items():
             if before is None:
                 subscription.want(None, snapshot.of(url), self._gone.get(url, ()))
-            elif names := changed.get(url):
-                subscription.change(names, before.of(url), snapshot.of(url))
+            elif change := changes.get(url):
+                subscription.change(change, before.of(url))
 
     def receive(self, request: Request) -> Refused | None:
         url = request.type_url
@@ -92,7 +92,7 @@ class Session:
         first = subscription is None
         if subscription is None:
             claims = {name: version for name, version in request.versions.items() if name not in self._owed}
-            subscription = self._subscriptions[url] = Subscription(url, self._delta, claims=claims)
+            subscription = self._add(Subscription(url, self._delta, claims=claims))
         elif not self._delta and request.nonce != subscription.nonce:
             return None  # it speaks of an older response; what it says now comes again with the answer to the newer
         refused = self._answered(subscription, request)
@@ -113,11 +113,10 @@ class Session:
         if self._snapshot is None:
             return []
         sends = []
-        for url in sorted(self._subscriptions, key=_rank):
-            subscription = self._subscriptions[url]
-            if url in AFTER_CLUSTERS and self._waiting(CLUSTER, now):
+        for url, subscription in self._subscriptions.items():
+            if subscription.settled or subscription.waiting(now):
                 continue
-            if not subscription.waiting(now):
+            if not (url in AFTER_CLUSTERS and self._waiting(CLUSTER, now)):
                 sends += self._update(subscription, self._snapshot, now)
         return sends or self._removal(self._snapshot, now)
 
@@ -137,14 +136,16 @@ class Session:
         """The client has answered to everything there is for it."""
         return self._snapshot is not None and all(s.settled for s in self._subscriptions.values())
 
-    @property
-    def version(self) -> int:
-        return self._snapshot.version if self._snapshot else 0
-
     def status(self) -> list[TypeStatus]:
         return [_status(url, self._subscriptions.get(url)) for url in TYPES]
 
     # -- inside
+
+    def _add(self, subscription: Subscription) -> Subscription:
+        """Subscriptions are kept in the order in which they are served."""
+        found = {**self._subscriptions, subscription.type_url: subscription}
+        self._subscriptions = {url: found[url] for url in sorted(found, key=_rank)}
+        return subscription
 
     def _waiting(self, url: str, now: float) -> bool:
         subscription = self._subscriptions.get(url)
@@ -172,9 +173,9 @@ class Session:
 
     def _warm(self, clusters: frozenset[str], resources: Mapping[str, Resource]) -> None:
         """Endpoints the client has already are not asked for by another cluster, nor by the same one anew."""
-        needed = {resources[name].endpoints for name in clusters}
+        needed = self._encoder.endpoints(clusters, resources)
         if endpoints := self._subscriptions.get(ENDPOINTS):
-            endpoints.dirty |= needed & endpoints.known
+            endpoints.dirty |= needed if needed <= endpoints.known else needed & endpoints.known
         else:
             self._owed |= needed
 
@@ -224,7 +225,7 @@ class Session:
         if request.error is not None:
             return self._nack(subscription, flight, request.error)
         subscription.acked = flight.version
-        for name in subscription.refused.keys() & (flight.names | flight.removed):
+        for name in [name for name in subscription.refused if name in flight.names or name in flight.removed]:
             del subscription.refused[name]
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sampan.xds.types import CLUSTER, LISTENER, Resource
 
@@ -14,6 +15,13 @@ NOBODY: frozenset[str] = frozenset()
 # Seconds that an answer is waited for: then a client that is stuck on one thing gets the others. Envoy keeps back the
 # ACK of clusters until all are warm, which is what is waited for; one that never gets warm must not harm the rest.
 PATIENCE = 2.0
+
+
+class Change(NamedTuple):
+    """Of one type, from one snapshot to the next: the names that are new or other, and those that are no more."""
+
+    there: frozenset[str] = NOBODY
+    gone: frozenset[str] = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +65,8 @@ class Subscription:
         return self.wildcard or name in self.names
 
     def of(self, names: frozenset[str]) -> frozenset[str]:
-        """Those of `names` it wants: the same object when it wants all, so that others may share what it leads to."""
-        return names if self.wildcard or names <= self.names else names & self.names
+        """Those of `names` it wants: the same object when it wants all, so that what it leads to is made once."""
+        return names if self.wildcard or not names or names <= self.names else names & self.names
 
     def waiting(self, now: float) -> bool:
         return self.flight is not None and now < self.flight.since + PATIENCE
@@ -91,8 +99,9 @@ class Subscription:
     def unsubscribe(self, names: Iterable[str]) -> frozenset[str]:
         """The names the client is to hear of again: it cannot know whether "*" still brings them."""
         gone = frozenset(names)
-        if gone:
-            self.named = True
+        if not gone:
+            return NOBODY
+        self.named = True
         if "*" in gone and self.type_url in WHOLE:
             self.wildcard = False
         doubtful = gone & self.names if self.wildcard else NOBODY
@@ -138,19 +147,15 @@ class Subscription:
         self.dirty |= {name for name in there if claims.get(name) != resources[name].version}
         self.absent |= frozenset(asked).difference(there, self.leaving) if self.delta else NOBODY
 
-    def change(self, changed: frozenset[str], before: Mapping[str, Resource], now: Mapping[str, Resource]) -> None:
-        """`changed` are new, other or gone."""
-        mine = self.of(changed)
-        if not mine:
-            return
-        gone = frozenset(name for name in mine if name not in now)
-        there = mine - gone if gone else mine
-        self.dirty = self.dirty | there if self.dirty else there
+    def change(self, change: Change, before: Mapping[str, Resource]) -> None:
+        there, gone = self.of(change.there), self.of(change.gone)
+        if there:
+            self.dirty = self.dirty | there if self.dirty else there
+            self.absent -= there
+            for name in self.leaving.keys() & there if self.leaving else ():
+                del self.leaving[name]
         if gone:
             self.dirty -= gone
-        for name in there & self.leaving.keys():
-            del self.leaving[name]
-        self.absent -= there
-        self.leaving.update((name, before.get(name)) for name in gone if name in self.known)
-        for name in gone & self.refused.keys():
-            del self.refused[name]
+            self.leaving.update((name, before.get(name)) for name in gone if name in self.known)
+            for name in self.refused.keys() & gone:
+                del self.refused[name]

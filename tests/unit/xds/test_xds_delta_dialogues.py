@@ -174,7 +174,7 @@ class TestNack:
         assert not d.nacks
 
     def test_but_what_it_asks_for_with_an_older_nonce_counts(self):
-        d = connected().client(EDS, "new", nonce="0").hears("EDS -new")
+        connected().client(EDS, "new", nonce="0").hears("EDS -new")
 
     def test_a_refused_resource_that_goes_is_forgotten(self):
         d = Dialogue().publish(snapshot(1, LDS="x@1 y@1")).client(LDS).hears("LDS x@1 y@1").nack(LDS, "x: bad")
@@ -183,19 +183,20 @@ class TestNack:
         assert d.state(LDS) == "SYNCED 2/2"
 
 
-class TestReconnecting:
-    HAS = {"a": "1", "b": "1"}
+HAS = {"a": "1", "b": "1"}
 
+
+class TestReconnecting:
     def test_what_it_has_is_not_sent(self):
-        d = Dialogue().publish(WORLD).client(CDS, "*", has=self.HAS).client(EDS, "ea", "eb", has={"ea": "1", "eb": "0"})
+        d = Dialogue().publish(WORLD).client(CDS, "*", has=HAS).client(EDS, "ea", "eb", has={"ea": "1", "eb": "0"})
         d.hears("EDS eb@1").ack(EDS).hears()
         assert d.session.settled
 
     def test_the_legacy_star_too(self):
-        Dialogue().publish(WORLD).client(CDS, has=self.HAS).hears()
+        Dialogue().publish(WORLD).client(CDS, has=HAS).hears()
 
     def test_what_is_gone_is_taken_away(self):
-        d = Dialogue().publish(WORLD).client(CDS, has={**self.HAS, "old": "7"}).client(EDS, "ea", has={"ea": "1"})
+        d = Dialogue().publish(WORLD).client(CDS, has={**HAS, "old": "7"}).client(EDS, "ea", has={"ea": "1"})
         d.hears("CDS -old")
 
     def test_what_it_has_is_looked_at_when_the_snapshot_comes(self):

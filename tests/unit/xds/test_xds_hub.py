@@ -64,6 +64,14 @@ def test_an_equal_snapshot_is_silence():
     assert not stream.wake.is_set()
 
 
+def test_versions_of_another_process_are_no_reason_to_send_old_bytes():
+    hub = Hub(FakeClock())
+    hub.publish("k", snapshot(1, CDS="a@1"))
+    hub.turn(joined(hub))
+    hub.publish("k", snapshot(1, CDS="a@2"))
+    assert b"a 2" in hub.turn(joined(hub))[0].body
+
+
 def test_acked_waits_for_the_answer_of_all_that_are_connected():
     async def main():
         hub = Hub(FakeClock())
@@ -96,7 +104,7 @@ def test_whoever_wrote_it_is_told_of_a_refusal():
 
 def test_differences_are_by_version_and_the_same_mapping_is_not_looked_at():
     before, now = snapshot(1, CDS="a@1 b@1 c@1", LDS="l@1"), snapshot(2, CDS="a@1 b@2 d@1", LDS="l@1")
-    assert differences(before, now) == {CLUSTER: {"b", "c", "d"}}
+    assert differences(before, now) == {CLUSTER: ({"b", "d"}, {"c"})}
     assert differences(now, Snapshot(3, {**now.resources})) == {}
 
 
