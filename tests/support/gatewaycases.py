@@ -149,7 +149,6 @@ def shown(result: Result) -> dict[str, Any]:
         "statuses": {
             f"{ref.resource.split('.')[0]} {Key(ref.namespace, ref.name)}": lines(status)
             for ref, status in result.statuses.items()
-            if ref.resource != f"gatewayclasses.{GROUP}"
         },
     }
     return {name: part for name, part in parts.items() if part}

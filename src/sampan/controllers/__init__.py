@@ -24,6 +24,7 @@ from sampan.controllers import (
     endpointslice_mirroring,
     ephemeral_volume,
     garbagecollector,
+    gatewayclass,
     horizontalpodautoscaler,
     issuer,
     job,
@@ -77,6 +78,7 @@ def table(scheme: Scheme, root_ca_pem: str, volumes: Path, lb_cidr: str) -> tupl
         issuer.controller(),  # who may sign certificates
         certificate_shim.ingress_controller(),  # Ingresses' annotations → Certificates
         certificate_shim.gateway_controller(),  # … and Gateways'
+        gatewayclass.controller(),  # whose Gateways are served, and how well
         certificate.controller(),  # Certificates → requests, and Secrets when they are signed
         customresourcedefinition.controller(),  # names of custom resources; their end
         namespace.controller(scheme),  # deleted namespaces → empty ones

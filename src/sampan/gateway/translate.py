@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from sampan.api.meta import Obj
 from sampan.gateway import gatewayapi, ingress
 from sampan.gateway.ingress import classes
 from sampan.gateway.ingress.compile import COMPONENT
 from sampan.gateway.ingress.look import CLASSES, INGRESSES
-from sampan.gateway.types import Ref, Resources, Result
+from sampan.gateway.types import Resources, Result
 
 # Who says things in events.
 COMPONENTS: Final = (gatewayapi.COMPONENT, COMPONENT)
@@ -46,8 +44,3 @@ def wanted(resources: Resources) -> bool:
     served = classes.names(resources.of(CLASSES))
     ingresses = resources.of(INGRESSES).values()
     return any(classes.ours(one, served) for one in ingresses) or bool(gatewayapi.ours(resources))
-
-
-def idle(resources: Resources) -> Mapping[Ref, Obj]:
-    """What is said when nothing is wanted: classes are accepted before anybody uses them."""
-    return gatewayapi.class_statuses(resources)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sampan.api import meta, rbac
+from sampan.api import gatewayapi, meta, rbac
 from sampan.api.kinds import ingress, priorityclass, storageclass
 from sampan.api.meta import Obj
 from sampan.api.status import ApiError
@@ -32,14 +32,13 @@ ISSUER: Obj = {
     },
     "spec": {"ca": {"secretName": "sampan.io/local-ca"}},
 }
-# Its controller is `gateway.gatewayapi`.
 GATEWAY_CLASS: Obj = {
-    "metadata": {"name": "sampan"},
-    "spec": {"controllerName": "sampan.io/gateway-controller", "description": "The gateway of this cluster."},
+    "metadata": {"name": gatewayapi.CLASS},
+    "spec": {"controllerName": gatewayapi.CONTROLLER, "description": "The gateway of this cluster."},
 }
 CUSTOM = (
     ("clusterissuers.cert-manager.io", ISSUER),
-    ("gatewayclasses.gateway.networking.k8s.io", GATEWAY_CLASS),
+    (gatewayapi.CLASSES, GATEWAY_CLASS),
 )
 INGRESS_CLASS: Obj = {
     "metadata": {"name": "nginx", "annotations": {ingress.DEFAULT_CLASS: "true"}},

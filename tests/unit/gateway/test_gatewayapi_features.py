@@ -5,7 +5,7 @@ from pathlib import Path
 
 import golden
 
-from sampan.gateway.gatewayapi.features import SUPPORTED
+from sampan.api.gatewayapi import FEATURES
 
 DOCS = Path(__file__).parents[3] / "docs/gateway-api.md"
 TESTS = Path(__file__).parents[2]
@@ -41,12 +41,12 @@ def rows():
 
 
 def test_all_that_upstream_has_is_supported_and_in_order():
-    assert list(SUPPORTED) == sorted(UPSTREAM)
-    assert len(SUPPORTED) <= 64
+    assert list(FEATURES) == sorted(UPSTREAM)
+    assert len(FEATURES) <= 64
 
 
 def test_the_docs_name_the_same():
-    assert [name for name, *_ in rows()] == list(SUPPORTED)
+    assert [name for name, *_ in rows()] == list(FEATURES)
     assert all(words for _, words, _ in rows())
 
 

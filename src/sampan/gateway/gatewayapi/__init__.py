@@ -8,17 +8,15 @@ Source: https://gateway-api.sigs.k8s.io/reference/1.6/spec/
 """
 
 from sampan.gateway.gatewayapi.gateways import Gateway
-from sampan.gateway.gatewayapi.names import COMPONENT, CONTROLLER, service_name
-from sampan.gateway.gatewayapi.translate import Gateways, Translator, class_statuses, ours
+from sampan.gateway.gatewayapi.names import COMPONENT, service_name
+from sampan.gateway.gatewayapi.translate import Gateways, Translator, ours
 from sampan.gateway.types import Resources, Result
 
 __all__ = [
     "COMPONENT",
-    "CONTROLLER",
     "Gateway",
     "Gateways",
     "Translator",
-    "class_statuses",
     "ours",
     "service_name",
     "translate",

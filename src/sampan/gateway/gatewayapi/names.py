@@ -10,12 +10,10 @@ from sampan.api.meta import Obj
 from sampan.gateway.types import Ref
 
 GROUP: Final = "gateway.networking.k8s.io"
-CONTROLLER: Final = "sampan.io/gateway-controller"
 COMPONENT: Final = "sampan-gateway"
 GATEWAY_LABEL: Final = "gateway.networking.k8s.io/gateway-name"
 CLASS_LABEL: Final = "gateway.networking.k8s.io/gateway-class-name"
 
-CLASSES = f"gatewayclasses.{GROUP}"
 GATEWAYS = f"gateways.{GROUP}"
 SETS = f"listenersets.{GROUP}"
 GRANTS = f"referencegrants.{GROUP}"

@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sampan.api import meta
+from sampan.api.gatewayapi import CONTROLLER
 from sampan.api.meta import Key, Obj
 from sampan.gateway.gatewayapi.attach import Parent
-from sampan.gateway.gatewayapi.features import SUPPORTED
 from sampan.gateway.gatewayapi.gateways import Gateway, Set
 from sampan.gateway.gatewayapi.listeners import Listener
-from sampan.gateway.gatewayapi.names import CONTROLLER, GROUP, condition, service_name
+from sampan.gateway.gatewayapi.names import GROUP, condition, service_name
 from sampan.gateway.gatewayapi.policies import Policy
 from sampan.gateway.gatewayapi.references import Wrong
 
 Attached = Mapping[tuple[object, str], int]  # (parent, listener) → how many routes
-
-
-def of_class(obj: Obj) -> Obj:
-    if obj["spec"].get("parametersRef"):
-        made = condition("Accepted", False, "InvalidParameters", "parameters are not supported", obj)
-    else:
-        made = condition("Accepted", True, "Accepted", "handled by sampan", obj)
-    return {"conditions": [made], "supportedFeatures": [{"name": name} for name in SUPPORTED]}
 
 
 # -- Gateways and ListenerSets

@@ -7,6 +7,7 @@ from typing import Final
 
 from sampan import ir
 from sampan.api import meta
+from sampan.api.gatewayapi import CLASSES, CONTROLLER
 from sampan.api.meta import Key, Obj
 from sampan.gateway.gatewayapi import gateways, policies, proxies, routes, statuses
 from sampan.gateway.gatewayapi.attach import attach
@@ -15,8 +16,6 @@ from sampan.gateway.gatewayapi.indexes import Indexes
 from sampan.gateway.gatewayapi.listeners import Listener
 from sampan.gateway.gatewayapi.memo import Memo, View
 from sampan.gateway.gatewayapi.names import (
-    CLASSES,
-    CONTROLLER,
     GATEWAY_LABEL,
     GATEWAYS,
     POLICIES,
@@ -39,14 +38,6 @@ def ours(resources: Resources) -> dict[Key, Obj]:
         key.name for key, obj in resources.of(CLASSES).items() if obj["spec"].get("controllerName") == CONTROLLER
     }
     return {key: obj for key, obj in resources.of(GATEWAYS).items() if obj["spec"].get("gatewayClassName") in classes}
-
-
-def class_statuses(resources: Resources) -> dict[Ref, Obj]:
-    return {
-        Ref(CLASSES, *key): statuses.of_class(obj)
-        for key, obj in resources.of(CLASSES).items()
-        if obj["spec"].get("controllerName") == CONTROLLER
-    }
 
 
 @dataclass(slots=True)
@@ -148,7 +139,6 @@ class _Run:
             self.statuses[about] = status
 
     def _statuses(self) -> None:
-        self.statuses |= class_statuses(self.resources)
         for key, gateway in self.gateways.items():
             self._gateway_statuses(key, gateway)
         for key, obj in self.resources.of(POLICIES).items():

@@ -1,10 +1,16 @@
-"""What of Gateway API this controller does: published in the status of its classes, shown in docs/gateway-api.md.
+"""What several rooms know of our controller of Gateway API: its name, and what it can do.
 
-The names are upstream's (pkg/features of v1.6). A feature stands here when a test of ours shows it.
+The features are published in the status of its classes and shown in docs/gateway-api.md. Their names are upstream's
+(pkg/features of v1.6); one stands here when a test of ours shows it.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
+CLASSES: Final = "gatewayclasses.gateway.networking.k8s.io"
+CLASS: Final = "sampan"
+CONTROLLER: Final = "sampan.io/gateway-controller"
 _OF_KIND = {
     "Gateway": (
         *("Port8080", "StaticAddresses", "AddressEmpty", "HTTPListenerIsolation", "InfrastructurePropagation"),
@@ -29,4 +35,4 @@ _OF_KIND = {
     "TCPRoute": (),
     "UDPRoute": (),
 }
-SUPPORTED = tuple(sorted(f"{kind}{feature}" for kind, features in _OF_KIND.items() for feature in ("", *features)))
+FEATURES = tuple(sorted(f"{kind}{feature}" for kind, features in _OF_KIND.items() for feature in ("", *features)))
