@@ -1,8 +1,8 @@
 """Builds Envoy's configuration of what is newest and serves it over xDS. A changed endpoint does not wait for anything.
 
 gateway.controlplane ─ proxy: Latest ─ xds.build ─ snapshot ─ xds.server ─ Envoys
-                     └ endpoints, at once ────────┘        ├─ last snapshot on disk
-                                                           └─ xds.grpc_services ─ gRPC's own clients
+                     └ endpoints, at once ────────┘        └─ last snapshot on disk
+Services, their endpoints ─ xds.grpc_services ─ xds.server ─ gRPC's own clients
 xds.server ─ NACK ─ gateway.controlplane ─ event on the object to blame
 """
 
@@ -47,12 +47,14 @@ class Served:
         self._builder = Builder()
         self._built: Proxy | None = None
         self._snapshot: Snapshot | None = None
+        self._mine: set[str] = set()  # endpoints that the gateway sends requests to
         self._changed: dict[str, Endpoints] = {}
         self._building = False
         self._tasks = Tasks("edge, served")
+        self._grpc: dict[str, Endpoints] = {}  # what changed of all Services since the last snapshot for gRPC
         self._grpc_due = asyncio.Event()
         self.xds = XdsServer(clock, on_nack=self._refused)
-        self.grpc = XdsServer(clock)
+        self._grpc_xds = XdsServer(clock)
 
     async def run(self) -> None:
         pki, plan = self._cluster.pki, self._cluster.plan
@@ -60,7 +62,7 @@ class Served:
         self._keeper.start()
         files = {"cert": pki / "server.crt", "key": pki / "server.key", "client_ca": pki / "ca.crt"}
         await self.xds.start(plan.host_ip, XDS_PORT, users={USER}, **files)
-        await self.grpc.start_insecure(plan.host_ip, GRPC_PORT)
+        await self._grpc_xds.start_insecure(plan.host_ip, GRPC_PORT)
         self._tasks.start("grpc", self._serve_grpc())
         self._control.on_endpoints = self._endpoints
         reader = self._control.result.reader()
@@ -70,7 +72,7 @@ class Served:
 
     async def stop(self) -> None:
         await self._tasks.stop()
-        await self.grpc.stop()
+        await self._grpc_xds.stop()
         await self.xds.stop()
         await self._keeper.stop()
 
@@ -84,20 +86,23 @@ class Served:
         await self.xds.acked(KIND, version)
 
     async def _build(self, proxy: Proxy) -> None:
-        names = {c.endpoints for c in proxy.clusters.values() if c.endpoints} | {s.endpoints for s in self._services()}
-        used = self._control.endpoints.use(names - proxy.endpoints.keys())
+        self._mine = {c.endpoints for c in proxy.clusters.values() if c.endpoints} - proxy.endpoints.keys()
+        known = self._control.endpoints.use(self._mine | {service.endpoints for service in self._services()})
         if proxy is not self._built:
+            whole = replace(proxy, endpoints={**{name: known[name] for name in self._mine}, **proxy.endpoints})
             self._building = True
             try:
-                snapshot = await asyncio.to_thread(self._builder.build, replace(proxy, endpoints=used | proxy.endpoints))
+                snapshot = await asyncio.to_thread(self._builder.build, whole)
             finally:
                 self._building = False
             self._built = proxy
             self._publish(snapshot)
-        self._endpoints(used)  # what is new, and what changed meanwhile
+        self._endpoints(known)  # what is new, and what changed meanwhile
 
     def _endpoints(self, changed: Mapping[str, Endpoints]) -> None:
-        self._changed |= changed
+        self._grpc.update(changed)
+        self._grpc_due.set()
+        self._changed |= {name: members for name, members in changed.items() if name in self._mine}
         if self._changed and not self._building:
             changes, self._changed = self._changed, {}
             self._publish(self._builder.update_endpoints(changes))
@@ -106,7 +111,6 @@ class Served:
         self._snapshot = snapshot
         self.xds.publish(KIND, snapshot)
         self._keeper.keep(snapshot)
-        self._grpc_due.set()
 
     def _publish_last(self) -> None:
         """What proxies may have got from a replay while we were away: so we know what to take away from them."""
@@ -129,10 +133,14 @@ class Served:
         ]
 
     async def _serve_grpc(self) -> None:
-        builder = GrpcBuilder()
+        clients, endpoints = GrpcBuilder(), Builder()
         while True:
             await self._grpc_due.wait()
             self._grpc_due.clear()
-            if self._snapshot is not None:
-                self.grpc.publish(GRPC, builder.build(self._services(), self._snapshot.of(ENDPOINTS)))
+            changed, self._grpc = self._grpc, {}
+            services = self._services()
+            known = endpoints.update_endpoints(changed).of(ENDPOINTS)
+            gone = dict.fromkeys(known.keys() - {service.endpoints for service in services})
+            known = endpoints.update_endpoints(gone).of(ENDPOINTS) if gone else known
+            self._grpc_xds.publish(GRPC, clients.build(services, known))
             await self._clock.sleep(GRPC_SECONDS)
