@@ -20,7 +20,7 @@ _SHOWN = 10
 
 def answered(route: Message, headers: Headers, known: dict[str, str]) -> End:
     """By the proxy: a redirect or a direct response."""
-    changes = _answer_changes([route], headers, known)
+    changes = answer_changes([route], headers, known)
     if route.WhichOneof("action") == "redirect":
         to = location(route.redirect, route.match, headers)
         status = _REDIRECTS[route.redirect.response_code]
@@ -55,7 +55,7 @@ def forwarded(
             path=path,
             host=host,
             headers=headers.changes(after),
-            answer_headers=_answer_changes(mine, headers, known),
+            answer_headers=answer_changes(mine, headers, known),
             body=body,
         )
 
@@ -78,7 +78,7 @@ def _reached(found: Upstream, manager: Message, action: Message) -> tuple[int, s
         return status, body, [Step(Stage.ANSWER, f"{status}: no cluster {found.name}", False)]
     if found.serves:
         return 0, "", [Step(Stage.ENDPOINTS, _listed(found.members))]
-    status, body = reply(manager, 503, "no healthy upstream", flag="UH", service=found.service)
+    status, body = reply(manager, 503, "no healthy upstream", flag="UH", service=found.service or "-")
     here = Step(Stage.ENDPOINTS, _listed(found.members) or "none", False, origin=found.origin)
     return status, body, [here, Step(Stage.ANSWER, f"{status}: {body.strip()}", False, origin=found.origin)]
 
@@ -108,12 +108,12 @@ def _header_steps(changes: Pairs) -> list[Step]:
     return [Step(Stage.HEADERS, "\n".join(lines))] if lines else []
 
 
-def _answer_changes(levels: list[Message], headers: Headers, known: dict[str, str]) -> Pairs:
+def answer_changes(levels: list[Message], headers: Headers, known: dict[str, str]) -> Pairs:
     """What the configuration does to the answer's headers, whatever they are."""
     made: dict[str, str | None] = {}
     for level in levels:
         answer = Headers()
-        change(answer, level.response_headers_to_add, (), known)
+        change(answer, level.response_headers_to_add, (), known, headers)
         made.update(dict.fromkeys((name.lower() for name in level.response_headers_to_remove), None))
         made.update(
             (option.header.key.lower(), answer.get(option.header.key)) for option in level.response_headers_to_add

@@ -23,6 +23,12 @@ from sampan.xds.simulate.passwords import correct
 from sampan.xds.simulate.types import Request
 
 _FILTER_CONFIG = "type.googleapis.com/envoy.config.route.v3.FilterConfig"
+# Of a preflight's answer: what "*" is replaced by.
+_PREFLIGHT = {
+    "allow_methods": "access-control-request-method",
+    "allow_headers": "access-control-request-headers",
+    "max_age": "",
+}
 _RBAC_BODY = "RBAC: access denied"
 
 
@@ -91,11 +97,14 @@ def _cors(asked: Asked) -> Verdict | None:
     headers = [("access-control-allow-origin", origin)]
     if policy.allow_credentials.value:
         headers.append(("access-control-allow-credentials", "true"))
+    if policy.expose_headers:
+        headers.append(("access-control-expose-headers", policy.expose_headers))
     if asked.request.method != "OPTIONS" or not asked.headers.get("access-control-request-method"):
         return Verdict(f"origin {origin} is allowed", headers=tuple(headers))
-    for name in ("allow_methods", "allow_headers", "max_age"):
+    for name, asks in _PREFLIGHT.items():
         if value := getattr(policy, name):
-            headers.append((f"access-control-{name.replace('_', '-')}", value))
+            answer = (asked.headers.get(asks) or "") if value == "*" else value
+            headers.append((f"access-control-{name.replace('_', '-')}", answer))
     return Verdict(f"a preflight, answered by the proxy: origin {origin} is allowed", 200, headers=tuple(headers))
 
 
@@ -130,7 +139,9 @@ def _rate_limit(asked: Asked) -> Verdict | None:
 def _body_limit(asked: Asked) -> Verdict | None:
     most = asked.base.max_request_bytes.value if asked.base is not None else 0
     if asked.request.body > most:
-        return Verdict(f"a body of {asked.request.body} bytes, at most {most} may come", 413, "Payload Too Large")
+        return Verdict(
+            f"a body of {asked.request.body} bytes, at most {most} may come", 413, "content length too large"
+        )
     return Verdict(f"bodies up to {most} bytes")
 
 

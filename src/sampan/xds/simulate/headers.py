@@ -49,11 +49,18 @@ class Headers:
         return tuple((name, after.get(name)) for name in names if self.get(name) != after.get(name))
 
 
-def change(headers: Headers, options: Iterable[Message], remove: Iterable[str], known: dict[str, str]) -> None:
-    """`options` are HeaderValueOptions. Removals come first. `known`: what commands without a header stand for."""
+def change(
+    headers: Headers,
+    options: Iterable[Message],
+    remove: Iterable[str],
+    known: dict[str, str],
+    request: Headers | None = None,
+) -> None:
+    """`options` are HeaderValueOptions. Removals come first. `known`: what commands without a header stand for;
+    `request`: whose headers the others name, when that is not what is changed."""
     for name in remove:
         headers.remove(name)
-    before = headers.copy()
+    before = request or headers.copy()
     for option in options:
         value = filled(option.header.value, before, known)
         if not value and not option.keep_empty_value:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from sampan.ir import Origin
 from sampan.xds import types
-from sampan.xds.messages import Message
-from sampan.xds.simulate.action import answered, forwarded
+from sampan.xds.messages import Message, split_route_name
+from sampan.xds.simulate.action import answer_changes, answered, forwarded
 from sampan.xds.simulate.clients import client_address
 from sampan.xds.simulate.filters import Asked, verdicts
 from sampan.xds.simulate.headers import Headers
@@ -116,12 +116,12 @@ def _ends(visit: Visit, resource: Resource, table: Message, host: Message) -> It
     others: list[str] = []
     for route in host.routes:
         if why := mismatch(route.match, visit.headers):
-            others.append(f"{route.name}: {why}")
+            others.append(f"{split_route_name(route.name)[0]}: {why}")
             continue
         taken = share * _fraction(route.match)
         if taken:
             origin = origin_of(resource, route)
-            step = Step(Stage.ROUTE, describe(route.match), name=route.name, origin=origin)
+            step = Step(Stage.ROUTE, describe(route.match), name=split_route_name(route.name)[0], origin=origin)
             yield from _taken(visit, [route, host, table], step, taken)
         share -= taken
         if share <= 0:
@@ -150,7 +150,7 @@ def _no_route(manager: Message) -> End:
 
 def _taken(visit: Visit, levels: list[Message], step: Step, share: float) -> Iterator[End]:
     """What follows when this route is taken."""
-    steps = [step]
+    steps, known = [step], _known(visit)
     asked = Asked(visit.request, visit.headers, visit.client)
     added: list[tuple[str, str | None]] = []
     asks: list[str] = []
@@ -160,11 +160,12 @@ def _taken(visit: Visit, levels: list[Message], step: Step, share: float) -> Ite
         added.extend(verdict.headers)
         asks.extend([name] if verdict.maybe else ())
         if verdict.status:
+            if verdict.status >= 400:  # all but preflights
+                added.extend(answer_changes(levels, visit.headers, known))
             status, body = reply(visit.manager, verdict.status, verdict.body, details=verdict.details)
             yield End(share, status, tuple(steps), body=body, answer_headers=tuple(added), asks=tuple(asks))
             return
     route = levels[0]
-    known = _known(visit)
     if route.WhichOneof("action") == "route":
         ends = forwarded(visit.snapshot, visit.manager, levels, visit.headers, known)
     else:

@@ -15,7 +15,7 @@ from google.protobuf import any_pb2, descriptor_pool, message_factory
 import sampan.xds.build  # noqa: F401
 from sampan.ir import Origin
 from sampan.xds import types
-from sampan.xds.messages import METADATA, Message
+from sampan.xds.messages import Message, split_route_name
 from sampan.xds.types import Resource, Snapshot
 
 CLASSES = {
@@ -53,9 +53,8 @@ def unpacked(packed: any_pb2.Any) -> Message | None:
 
 
 def origin_of(resource: Resource, message: Message) -> Origin | None:
-    """A route carries the text of its origin; the object itself is among those of its table."""
-    metadata = message.metadata.filter_metadata
-    text = metadata[METADATA].fields["origin"].string_value if METADATA in metadata else ""
+    """A route's name carries the text of its origin; the object itself is among those of its table."""
+    _, text = split_route_name(message.name)
     return next((origin for origin in resource.origins if text and str(origin) == text), None)
 
 
