@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from e2e import APP, Load, fetch, until
+from e2e import APP, Load, command, fetch, until
 
 NAME = "deployment/deployment-cloud-user"
 ASK = "while sleep 0.1; do curl -sf clusterip-cloud-user:8080/actuator/info >/dev/null && echo answered || echo lost; done"
@@ -38,6 +38,25 @@ def test_ten_thousand_requests_during_rolling_updates(web):
     assert load.failed == []
     assert load.total >= 10_000
     assert len(load.answered) > 2, "the update must have replaced pods under load"
+
+
+@pytest.mark.parametrize("own_cluster", [2], indirect=True)
+def test_a_pod_ends_only_when_the_slowest_node_sends_it_nothing_more(web):
+    """The host's requests go by the rules of node 0, whose agent stands still while a pod of node 1 is deleted."""
+    pod = next(p["metadata"]["name"] for p in web.get("pods")["items"] if p["spec"]["nodeName"] == "node-1")
+    slow = int(command("pgrep", "-f", f"sampan agent --node node-0 --cluster {web.name} "))
+    with Load(web.url) as load:
+        until(lambda: pod in load.answered, "the pod answers")
+        os.kill(slow, signal.SIGSTOP)
+        try:
+            web.kubectl("delete", "pod", pod, "--wait=false")
+            time.sleep(1.5)
+            assert pod in web.kubectl("get", "pods"), "it went before node 0 knew"
+        finally:
+            os.kill(slow, signal.SIGCONT)
+        web.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=20s")
+        time.sleep(0.5)
+    assert load.failed == []
 
 
 @pytest.mark.parametrize("victims", [("server",), ("agent",), ("server", "agent")], ids="+".join)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sampan.base.clock import Clock
 from sampan.base.errors import SampanError
-from sampan.node.runtime.types import ContainerSpec, ContainerState, SandboxSpec, Usage
+from sampan.node.runtime.types import Connections, ContainerSpec, ContainerState, SandboxSpec, Usage
 
 
 class FakeProcess:
@@ -46,7 +46,10 @@ class FakeProcess:
 
 
 class FakeRuntime:
-    """`calls` is what was asked, in order. `stubborn` containers ignore SIGTERM; `answers` are exec's results."""
+    """`calls` is what was asked, in order. `stubborn` containers ignore SIGTERM; `answers` are exec's results.
+
+    `busy`: the connections that every pod has.
+    """
 
     def __init__(self, directory: Path, clock: Clock) -> None:
         self.directory, self.clock = directory, clock
@@ -56,6 +59,7 @@ class FakeRuntime:
         self.answers: dict[tuple[str, ...], FakeProcess] = {}
         self.specs: dict[tuple[str, str], ContainerSpec] = {}
         self.boxes: dict[str, SandboxSpec] = {}
+        self.busy = Connections()
         self._states: dict[str, dict[tuple[str, int], ContainerState]] = {}
         self._changes: asyncio.Queue[str] = asyncio.Queue()
 
@@ -96,6 +100,9 @@ class FakeRuntime:
 
     def usage(self, pod_uid: str, name: str, attempt: int) -> Usage:
         return Usage(1.5, 4096)
+
+    async def connections(self, pod_uid: str) -> Connections:
+        return self.busy
 
     async def changes(self) -> AsyncIterator[str]:
         while True:

@@ -1,6 +1,6 @@
 """The agent process of one node: kubelet, service proxy and DNS, fed by one set of informers.
 
-services, slices, namespaces ─┬─ service proxy ─ nft        (drained: the kubelet waits for it before it ends a pod)
+services, slices, namespaces ─┬─ service proxy ─ nft        (the kubelet waits for those of all nodes: `drains`)
                               ├─ DNS zone ─ answers
                               └─ kubelet ─ runtime ─ spawner ─ pods
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from sampan import __version__
 from sampan.api.kinds import SCHEME
-from sampan.api.meta import Obj
 from sampan.app.config import DEFAULT_RUN, DOMAIN, Cluster
+from sampan.app.drains import PATH, Drains, Elsewhere, answer
 from sampan.app.facts import node_facts
 from sampan.base.clock import SystemClock
 from sampan.base.netns import inside
@@ -38,7 +38,6 @@ from sampan.serviceproxy.sync import ServiceProxy
 
 SLICES = "endpointslices.discovery.k8s.io"
 SYNC_PATIENCE = 5.0  # seconds that DNS questions wait in the socket for the zone to be complete
-SETTLE = 0.1  # seconds for other nodes' rules and for connections that are on their way when ours have changed
 
 
 class AgentProcess:
@@ -61,6 +60,8 @@ class AgentProcess:
         )
         self._informers = {r: Informer(self._client, r, clock=self._clock) for r in ("services", SLICES, "namespaces")}
         self._proxy = ServiceProxy(node_facts(cluster, node), self._clock)
+        others = [cluster.agent_socket(name) for name in _running(cluster) if name != node]
+        self._elsewhere = [Elsewhere(path, self._clock) for path in (*others, cluster.server_socket)]
         self._agent = self._build_agent()
         self._zone, self._dns = self._build_dns()
 
@@ -87,10 +88,14 @@ class AgentProcess:
         await self._agent.close()
         await self._dns.close()
         await self._tasks.stop()
+        for other in self._elsewhere:
+            await other.close()
         await self._client.close()
 
     def _build_agent(self) -> Agent:
         cluster, node, plan = self._cluster, self._node, self._cluster.plan
+        everyone = (self._caught_up, *(other.caught_up for other in self._elsewhere))
+        drains = Drains(self._informers["services"], self._informers[SLICES], everyone)
         runtime = LinuxRuntime(
             cluster.name,
             node,
@@ -113,7 +118,8 @@ class AgentProcess:
             images=machine_images(cluster.images),
             clock=self._clock,
             services=self._informers["services"],
-            drained=self._drained,
+            drained=drains.drained,
+            others={PATH: lambda request: answer(request, [self._caught_up])},
         )
 
     def _build_dns(self) -> tuple[Zone, DnsServer]:
@@ -141,11 +147,15 @@ class AgentProcess:
         await self._agent.registered.wait()
         await endpoint.publish(self._client, self._node, self._cluster.plan.node_ip(self._node))
 
-    async def _drained(self, pod: Obj) -> None:
-        ip = (pod.get("status") or {}).get("podIP")
-        if ip and ip in self._proxy.rules.targets():
-            await self._proxy.drained(ip)
-            await self._clock.sleep(SETTLE)
+    async def _caught_up(self, revision: int) -> None:
+        """Return when the rules in force are those of this revision of the EndpointSlices, or newer."""
+        await self._informers[SLICES].reached(revision)
+        await self._proxy.caught_up()
+
+
+def _running(cluster: Cluster) -> list[str]:
+    """The nodes that have rules: those added to a running cluster have no network until its next start."""
+    return [node for node in cluster.plan.nodes if cluster.plan.node_netns(node).exists()]
 
 
 def _text(path: Path) -> str:

@@ -115,6 +115,11 @@ class Cluster:
     def agent_socket(self, node: str) -> Path:
         return self.node_run(node) / "agent.sock"
 
+    @property
+    def server_socket(self) -> Path:
+        """Where the server process answers those of sampan's own processes."""
+        return self.run / "server.sock"
+
     def save(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o711)

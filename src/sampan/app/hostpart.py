@@ -15,6 +15,8 @@ from sampan.client.types import Client
 from sampan.serviceproxy.hostports import HostPorts
 from sampan.serviceproxy.lbroutes import LbRoutes
 
+SLICES = "endpointslices.discovery.k8s.io"
+
 
 class HostPart:
     """`feed` once, then `start` when the informers are synced."""
@@ -27,14 +29,20 @@ class HostPart:
         self._routes = LbRoutes(plan.host_link, {node: node_facts(cluster, node) for node in plan.nodes}, clock)
 
     def feed(self, informers: Mapping[str, Informer]) -> None:
+        self._slices = informers[SLICES]
         informers["services"].add_handler(self._ports.service_changed)
         informers["services"].add_handler(self._routes.service_changed)
-        informers["endpointslices.discovery.k8s.io"].add_handler(self._routes.slice_changed)
+        self._slices.add_handler(self._routes.slice_changed)
 
     def start(self) -> None:
         self._tasks.start("ports", self._ports.run())
         self._tasks.start("ports/events", self._events.run())
         self._tasks.start("routes", self._routes.run())
+
+    async def caught_up(self, revision: int) -> None:
+        """Return when the routes are as this revision of the EndpointSlices, or a newer one, wants them."""
+        await self._slices.reached(revision)
+        await self._routes.caught_up()
 
     async def close(self) -> None:
         """What is in force stays."""

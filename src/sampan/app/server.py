@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from ipaddress import IPv4Network
 
 from sampan.api import meta
@@ -13,12 +14,16 @@ from sampan.api.meta import Obj
 from sampan.api.scheme import Scheme
 from sampan.app import localca
 from sampan.app.config import NODE_PORTS, Cluster
+from sampan.app.drains import answer
 from sampan.app.edge import EdgePart
 from sampan.app.hostpart import HostPart
 from sampan.base.clock import SystemClock
+from sampan.base.http.server import Server as HttpServer
+from sampan.base.http.types import Request, Response
 from sampan.client.controller import ControllerManager
 from sampan.client.local import LocalClient
 from sampan.controllers import TRIMS, certificaterequest, csr_signing, service_account_tokens, table
+from sampan.server.answer import json
 from sampan.server.server import Server, ServerConfig
 from sampan.server.types import Deletion, User
 from sampan.server.watch import Asked
@@ -54,6 +59,8 @@ class ServerProcess:
         self._controllers = ControllerManager(rows, client, self._clock, trims=TRIMS)
         self._edge = EdgePart(cluster, client, self._clock)
         self._host = HostPart(cluster, client, self._clock)
+        senders = (self._host.caught_up, self._edge.caught_up)  # who of this process sends connections to pods
+        self._inner = HttpServer(lambda request: answer(request, senders), name="inner")
         await self._server.start()
         for report in set(restorations(cluster.store)) - set(known):
             await client.create("events", _restored(report.read_text().strip(), meta.timestamp(self._clock.now())))
@@ -64,6 +71,7 @@ class ServerProcess:
         self._host.feed(self._controllers.informers)
         await self._controllers.synced()
         self._host.start()
+        await self._inner.listen_unix(cluster.server_socket)
 
     def _follow(self, scheme: Scheme) -> None:
         """Controllers of all resources see the custom ones too."""
@@ -72,11 +80,15 @@ class ServerProcess:
         self._edge.follow(custom)
 
     async def close(self) -> None:
+        await self._inner.close(grace=0)
         await self._host.close()
         await self._edge.close()
         await self._controllers.stop()
         await self._server.close()
         await self._store.close()
+
+    def _proxies_page(self, name: str, request: Request) -> Response:
+        return json(200, self._edge.page(name, request.query))
 
     def _local_ca(self) -> tuple[bytes, bytes]:
         return localca.ensure(self._cluster.root, self._clock.now())
@@ -105,6 +117,7 @@ class ServerProcess:
             agent_socket=cluster.agent_socket,
             account_key=cluster.pki / "sa.key",
             tokens={cluster.token: User("kubernetes-admin", ("system:masters",))},
+            pages={f"/sampan/xds/{name}": partial(self._proxies_page, name) for name in ("status", "config", "route")},
         )
 
 

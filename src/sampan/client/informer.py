@@ -61,6 +61,7 @@ class Informer:
         self._by_namespace: dict[str, dict[Key, Obj]] = {}
         self._by_owner: dict[str, dict[Key, Obj]] = {}
         self._handlers: list[Handler] = []
+        self._waiting: dict[asyncio.Future[None], int] = {}
 
     # -- Cache
 
@@ -86,6 +87,20 @@ class Informer:
         self._handlers.append(handler)
         for obj in list(self._objects.values()):
             self._call(handler, None, obj)
+
+    async def reached(self, revision: int) -> None:
+        """Return when all changes up to this revision are in the cache and its handlers have been told.
+
+        Ask for the revision of an object of this resource: that of another kind's may never be heard of.
+        """
+        if self._revision and int(self._revision) >= revision:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[future] = revision
+        try:
+            await future
+        finally:
+            del self._waiting[future]
 
     # -- keeping it true
 
@@ -114,7 +129,7 @@ class Informer:
             self._apply(key, None)
         for key, obj in listed.items():
             self._apply(key, obj)
-        self._revision = page.revision
+        self._reach(page.revision)
         self.synced.set()
 
     async def _follow(self) -> None:
@@ -126,7 +141,13 @@ class Informer:
                 self._retry = _FIRST_RETRY
                 if kind != "BOOKMARK":
                     self._apply(meta.key(obj), None if kind == "DELETED" else obj)
-                self._revision = obj["metadata"]["resourceVersion"]
+                self._reach(obj["metadata"]["resourceVersion"])
+
+    def _reach(self, revision: str) -> None:
+        self._revision = revision
+        for future, wanted in self._waiting.items():
+            if wanted <= int(revision) and not future.done():
+                future.set_result(None)
 
     def _apply(self, key: Key, new: Obj | None) -> None:
         old = self._objects.get(key)

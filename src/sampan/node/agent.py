@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from sampan.api import meta
 from sampan.api.meta import Key, Obj
 from sampan.base import log
 from sampan.base.clock import Clock
 from sampan.base.http.server import Server
+from sampan.base.http.types import Handler
 from sampan.base.tasks import Tasks
 from sampan.client.events import EventRecorder
 from sampan.client.informer import Informer
@@ -19,6 +22,7 @@ from sampan.images.types import Images
 from sampan.node.addresses import Addresses
 from sampan.node.claims import Claims
 from sampan.node.http import Endpoints
+from sampan.node.leaving import Drained
 from sampan.node.machine import Machine
 from sampan.node.objects import Objects
 from sampan.node.podfiles import DnsConfig
@@ -26,7 +30,7 @@ from sampan.node.registration import Identity, Registration, capacity
 from sampan.node.reporter import Reporter
 from sampan.node.runtime.types import Runtime
 from sampan.node.tokens import TokenManager
-from sampan.node.worker import Drained, PodWorker, Tools
+from sampan.node.worker import PodWorker, Tools
 
 _log = log.get("node")
 
@@ -58,8 +62,8 @@ class _KnownPods:
 class Agent:
     """`start` returns at once; `registered` is set when the API has the Node, `synced` when all pods have a worker.
 
-    `services`: the node's informer of Services (somebody else runs it). `drained(pod)` returns when no service rule
-    sends new connections to the terminating pod any more.
+    `services`: the node's informer of Services (somebody else runs it). `drained(pod)` returns when nothing sends new
+    connections to the terminating pod any more. `others`: by path, what else answers on the node's socket.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Agent:
         clock: Clock,
         services: Informer,
         drained: Drained,
+        others: Mapping[str, Handler] = MappingProxyType({}),
     ) -> None:
         identity = config.identity
         self.synced = asyncio.Event()
@@ -83,7 +88,7 @@ class Agent:
         self._pods = Informer(client, "pods", clock=clock, fields=f"spec.nodeName={identity.name}")
         self._events = EventRecorder(client, clock, component="kubelet", host=identity.name)
         self._known = _KnownPods()
-        self._server = Server(Endpoints(self._known, runtime, clock).handle, name="kubelet")
+        self._server = Server(Endpoints(self._known, runtime, clock, others).handle, name="kubelet")
         self._tools = Tools(
             runtime=runtime,
             images=images,

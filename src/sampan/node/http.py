@@ -6,8 +6,9 @@ on /exec/NS/POD/CONTAINER, /attach/NS/POD/CONTAINER and /portForward/NS/POD.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Protocol
 
 import orjson
@@ -16,7 +17,7 @@ from sampan.api import meta
 from sampan.api.meta import Key, Obj
 from sampan.api.status import ApiError, bad_request, not_found
 from sampan.base.clock import Clock
-from sampan.base.http.types import Raw, Request, Response, Stream, Upgrade
+from sampan.base.http.types import Handler, Raw, Request, Response, Stream, Upgrade
 from sampan.base.http.websocket import BadHandshake, WebSocket, offered
 from sampan.node import channels, portforward, spdy_streams
 from sampan.node.container import log_path
@@ -36,14 +37,19 @@ class Pods(Protocol):
 
 
 class Endpoints:
-    """`handle` is the handler of a base.http Server."""
+    """`handle` is the handler of a base.http Server. `others` are, by path, handlers of the node's other parts."""
 
-    def __init__(self, pods: Pods, runtime: Runtime, clock: Clock) -> None:
+    def __init__(
+        self, pods: Pods, runtime: Runtime, clock: Clock, others: Mapping[str, Handler] = MappingProxyType({})
+    ) -> None:
+        self._others = others
         self._pods = pods
         self._runtime = runtime
         self._clock = clock
 
     async def handle(self, request: Request) -> Response | Stream | Upgrade:
+        if other := self._others.get(request.path):
+            return await other(request)
         try:
             return self._route(request, request.path.strip("/").split("/"))
         except BadHandshake as error:

@@ -15,7 +15,7 @@ from sampan.base import log
 from sampan.base.errors import SampanError
 from sampan.images.names import InvalidImageName
 from sampan.images.types import ImageConfig, ImageNotFound
-from sampan.node import env, podfiles, service_env
+from sampan.node import env, leaving, podfiles, service_env
 from sampan.node.container import TERMINATION_LOG, container_spec, pod_resources, termination_log
 from sampan.node.fields import ConfigError
 from sampan.node.memory import Trouble
@@ -192,6 +192,7 @@ class Operations:
     async def _tear_down(self, command: Command) -> None:
         self._cancellable = False
         if self._worker.sandbox:
+            await leaving.delivered(self._worker.uid, self._tools.runtime, self._tools.clock)
             await self._tools.runtime.remove_sandbox(self._worker.uid)
         self._tools.addresses.release(self._worker.uid)
         self._tools.objects.unfollow(self._worker.uid)

@@ -326,11 +326,11 @@ class _View:
             self.do("delete")
 
     def _drained(self) -> bool:
-        """Nobody sends new connections here any more; a pod that was never ready need not wait."""
+        """Nobody sends new connections here any more."""
         memory = self.memory
         if memory.drain == "":
-            serving = meta.deleting(self.pod) and meta.is_true(self.pod, "Ready") and not memory.gone
-            memory.drain = "running" if serving and self._grace_asked() > 0 else "done"
+            known = meta.deleting(self.pod) and not memory.gone
+            memory.drain = "running" if known and self._grace_asked() > 0 else "done"
             if memory.drain == "running":
                 self.do("drain")
         return memory.drain == "done"

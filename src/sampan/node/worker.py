@@ -4,7 +4,7 @@ ConfigMaps, and by its own timer; it never polls."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from sampan.base.fs import write_atomic
 from sampan.base.tasks import Tasks
 from sampan.client.env import Cache, Recorder
 from sampan.images.types import Images
-from sampan.node import podfiles
+from sampan.node import leaving, podfiles
 from sampan.node.addresses import Addresses
 from sampan.node.claims import Claims
 from sampan.node.memory import Memory, adopt
@@ -37,13 +37,11 @@ from sampan.node.tokens import TokenManager
 from sampan.node.volumes import Volumes
 
 _log = log.get("node")
-DRAIN_LIMIT = 2.0  # seconds a terminating pod waits at most for the service rules
-Drained = Callable[[Obj], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What all workers of a node share. `drained` returns when no new connections go to the pod any more."""
+    """What all workers of a node share. `drained`: see `leaving`."""
 
     runtime: Runtime
     images: Images
@@ -60,7 +58,7 @@ class Tools:
     node_ip: str
     allocatable: Mapping[str, str]
     memory_dir: Path
-    drained: Drained
+    drained: leaving.Drained
 
     def now(self) -> float:
         return self.clock.now().timestamp()
@@ -249,15 +247,11 @@ class PodWorker:
         self.poke()
 
     async def _drain(self) -> None:
-        waiting = asyncio.ensure_future(self.tools.drained(self.pod))
-        limit = asyncio.ensure_future(self.tools.clock.sleep(DRAIN_LIMIT))
-        await asyncio.wait((waiting, limit), return_when=asyncio.FIRST_COMPLETED)
-        limit.cancel()
-        if waiting.done() and not waiting.cancelled() and waiting.exception():
-            _log.warning("waiting for the rules to forget %s failed: %s", meta.key(self.pod), waiting.exception())
-        waiting.cancel()
-        self.memory.drain = "done"
-        self.poke()
+        try:
+            await leaving.drained(self.pod, self.tools.drained, self.tools.runtime, self.tools.clock)
+        finally:
+            self.memory.drain = "done"
+            self.poke()
 
     # -- probes -----------------------------------------------------------------------------------------------------
 

@@ -84,6 +84,10 @@ class LbRoutes:
     def synced(self) -> bool:
         return self._transactions.synced.is_set()
 
+    async def caught_up(self) -> None:
+        """Return when all that the handlers have been told by now is in force."""
+        await self._transactions.caught_up()
+
     def _touch(self, owner: Key) -> None:
         if not self._slices.get(owner):
             self._slices.pop(owner, None)

@@ -2,12 +2,18 @@
 
 A chain keeps its name while its targets change: it is flushed and filled again in the same transaction, so a packet
 meets the old rules or the new ones, and the map that leads to it is not touched.
+
+One thing is not the old or the new: a packet that began in the old rules while the transaction became true finds the
+maps that went with them empty. A new connection that slipped through like that would never be translated. So what is
+chosen from such a map has a rule behind it that needs none, and a table that is there is renewed in place: its named
+maps stay.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv4Network
+from typing import NamedTuple
 
 from sampan.serviceproxy.model import Chain, Frontend, NodeFacts, Ruleset, ServiceRules
 
@@ -19,12 +25,43 @@ IPS, PORTS, CLUSTER_IPS, HAIRPIN, LOCAL_PODS = (
     "hairpin",
     "local-pods",
 )
+BASE_CHAINS = frozenset(("services", "prerouting", "output", "postrouting"))
+BASE_SETS = frozenset((CLUSTER_IPS, HAIRPIN, LOCAL_PODS))
 MASQUERADE = "0x4000"  # the packet mark kube-proxy uses for it too
 NONE = ServiceRules()
 
 
+class Names(NamedTuple):
+    """The chains and sets of a table."""
+
+    chains: frozenset[str] = frozenset()
+    sets: frozenset[str] = frozenset()
+
+
+def names_of(rules: Ruleset) -> Names:
+    """Those that `rules` make."""
+    chains = [chain for service in rules.services.values() for chain in service.chains.values()]
+    members = frozenset(name for chain in chains for name in _members(chain))
+    return Names(BASE_CHAINS | members | {chain.name for chain in chains}, BASE_SETS | members)
+
+
 def full(rules: Ruleset) -> str:
-    """Replace the table, whatever it holds, by `rules`: atomic, connections stay."""
+    """Replace the table, whatever it holds, by `rules`. Connections stay, but a new one may slip through meanwhile:
+    for a table that is not there or not as it should be."""
+    return _text([f"add table ip {TABLE}", f"delete table ip {TABLE}", *_base(rules.facts)], _lines(rules))
+
+
+def renewed(rules: Ruleset, there: Names) -> str:
+    """The same in place: no connection, open or new, notices. `there` is what the table holds."""
+    wanted = names_of(rules)
+    head = [f"flush {kind} ip {TABLE} {name}" for kind, name in (("map", IPS), ("map", PORTS), ("set", CLUSTER_IPS))]
+    lines = [f"flush chain ip {TABLE} {name}" for name in sorted(there.chains - BASE_CHAINS)]
+    lines += [f"delete chain ip {TABLE} {name}" for name in sorted(there.chains - wanted.chains)]
+    lines += [f"delete set ip {TABLE} {name}" for name in sorted(there.sets - wanted.sets)]
+    return _text([*_base(rules.facts), *head], _lines(rules) + lines)
+
+
+def _lines(rules: Ruleset) -> list[str]:
     lines: list[str] = []
     owned: set[Frontend] = set()
     for key in sorted(rules.services):
@@ -32,13 +69,13 @@ def full(rules: Ruleset) -> str:
         mine = {frontend: name for frontend, name in service.frontends.items() if frontend not in owned}
         lines += _change(NONE, replace(service, frontends=mine))
         owned.update(mine)
-    return _text([f"add table ip {TABLE}", f"delete table ip {TABLE}", *_base(rules.facts)], lines)
+    return lines
 
 
 def diff(old: Ruleset, new: Ruleset) -> str:
     """What turns `old` into `new`; "" when nothing does. Both must have the same facts."""
     if old.contested or new.contested:  # the first by name has it, which only the whole can sort out
-        return "" if old == new else full(new)
+        return "" if old == new else renewed(new, names_of(old))
     lines: list[str] = []
     for key in new.services.keys() | old.services.keys():
         before, after = old.services.get(key, NONE), new.services.get(key, NONE)
@@ -103,7 +140,7 @@ def _base(facts: NodeFacts) -> list[str]:
         f"add set ip {TABLE} {LOCAL_PODS} {{ type ipv4_addr; flags interval; elements = {{ {facts.local_pods} }}; }}",
     ]
     for head, rules in chains.items():
-        lines.append(f"add chain ip {TABLE} {head}")
+        lines += [f"add chain ip {TABLE} {head}", f"flush chain ip {TABLE} {head.split()[0]}"]
         lines += [f"add rule ip {TABLE} {head.split()[0]} {rule}" for rule in rules]
     return lines
 
@@ -172,14 +209,17 @@ def _fill(chain: Chain) -> list[str]:
         members = _members(chain)
         rules[chain.name] += [f"ip saddr @{name} goto {name}" for name in members]
         verdicts = ", ".join(f"{i} : goto {name}" for i, name in enumerate(members))
-        rules[chain.name].append(f"numgen random mod {count} vmap {{ {verdicts} }}")
+        rules[chain.name] += [f"numgen random mod {count} vmap {{ {verdicts} }}", f"goto {members[0]}"]
         for name, target in zip(members, chain.targets, strict=True):
             rules[name] = [f"update @{name} {{ ip saddr }}", f"{translate} {target}"]
     elif count == 1:
         rules[chain.name].append(f"{translate} {chain.targets[0]}")
     else:
         choices = ", ".join(f"{i} : {t.ip} . {t.port}" for i, t in enumerate(chain.targets))
-        rules[chain.name].append(f"{translate} numgen random mod {count} map {{ {choices} }}")
+        rules[chain.name] += [
+            f"{translate} numgen random mod {count} map {{ {choices} }}",
+            f"{translate} {chain.targets[0]}",  # for who comes while the map goes: see above
+        ]
     return [f"add rule ip {TABLE} {name} {rule}" for name, lines in rules.items() for rule in lines]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from sampan.api import meta
 from sampan.api.endpoints import service_of
 from sampan.api.meta import Key, Obj
 from sampan.base.clock import Clock
-from sampan.serviceproxy import conntrack, nft
+from sampan.serviceproxy import conntrack, nft, there
 from sampan.serviceproxy.model import NodeFacts, Ruleset
 from sampan.serviceproxy.rules import compile_service
 from sampan.serviceproxy.transactions import Apply, Transactions
@@ -21,11 +20,18 @@ Forget = Callable[[conntrack.Flows], Awaitable[None]]
 class ServiceProxy:
     """Add its two handlers to informers, start `run()` once those are synced.
 
-    `apply` and `forget` are the outside world: an nft transaction, and the removal of stale UDP flows.
+    `apply`, `read` and `forget` are the outside world: an nft transaction, what there is before the first, and the
+    removal of stale UDP flows.
     """
 
     def __init__(
-        self, facts: NodeFacts, clock: Clock, *, apply: Apply = run_nft, forget: Forget = conntrack.forget
+        self,
+        facts: NodeFacts,
+        clock: Clock,
+        *,
+        apply: Apply = run_nft,
+        read: there.Read = there.names,
+        forget: Forget = conntrack.forget,
     ) -> None:
         self._services: dict[Key, Obj] = {}
         self._slices: dict[Key, dict[Key, Obj]] = {}
@@ -33,9 +39,12 @@ class ServiceProxy:
         self._dirty: set[Key] = set()
         self._applied = Ruleset(facts)
         self._next = Ruleset(facts)
+        self._read = read
+        self._there: nft.Names | None = None
+        self._renewing = False
         self._forget = forget
-        self._waiting: dict[asyncio.Future[None], str] = {}
-        self._transactions = Transactions(f"rules of node {facts.name}", self._text, self._in_force, apply, clock)
+        name = f"rules of node {facts.name}"
+        self._transactions = Transactions(name, self._text, self._in_force, apply, clock, before_all=self._learn)
 
     @property
     def rules(self) -> Ruleset:
@@ -81,27 +90,20 @@ class ServiceProxy:
     async def wait_synced(self) -> None:
         await self._transactions.synced.wait()
 
-    async def drained(self, ip: str) -> None:
-        """Return when this node's rules send no new connection to `ip`.
-
-        A terminating endpoint that is used only because no other is ready counts as drained: nobody can take its
-        place. Other nodes follow within a transaction's time. Give it a timeout: the endpoint may never leave.
-        """
-        if self.synced() and ip not in self._applied.targets() and not self._dirty:
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[future] = ip
-        try:
-            self._transactions.changed()
-            await future
-        finally:
-            del self._waiting[future]
+    async def caught_up(self) -> None:
+        """Return when all that the handlers have been told by now is in force."""
+        await self._transactions.caught_up()
 
     # ── the two ends of a transaction ────────────────────────────────────────────────────────────────────────────────
 
     def _touch(self, key: Key) -> None:
         self._dirty.add(key)
         self._transactions.changed()
+
+    async def _learn(self) -> None:
+        """A table that could not be renewed is made anew."""
+        self._there = None if self._renewing else await self._read()
+        self._renewing = self._there is not None
 
     def _text(self, whole: bool) -> str:
         facts = self._applied.facts
@@ -114,15 +116,12 @@ class ServiceProxy:
                 services[key] = compile_service(service, self._slices.get(key, {}).values(), facts)
         self._dirty.clear()
         self._next = Ruleset(facts, services)
-        return nft.full(self._next) if whole else nft.diff(self._applied, self._next)
+        if not whole:
+            return nft.diff(self._applied, self._next)
+        return nft.full(self._next) if self._there is None else nft.renewed(self._next, self._there)
 
     async def _in_force(self) -> None:
-        before, self._applied = self._applied, self._next
-        if self._waiting:
-            targets = self._applied.targets()
-            for future, ip in self._waiting.items():
-                if ip not in targets and not future.done():
-                    future.set_result(None)
+        before, self._applied, self._renewing = self._applied, self._next, False
         flows = conntrack.changed_flows(before, self._applied)
         if flows:
             await self._forget(flows)

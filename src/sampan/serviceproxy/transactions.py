@@ -54,16 +54,31 @@ class Transactions:
         self._before_all = before_all
         self._clock = clock
         self._changed = asyncio.Event()
+        self._told, self._done = 0, -1  # changes so far, and how many of them are in force
+        self._waiting: dict[asyncio.Future[None], int] = {}
         self._pause = 0.0
         self.synced = asyncio.Event()
 
     def changed(self) -> None:
         """Something is different from what was applied last."""
+        self._told += 1
         self._changed.set()
 
     def changed_soon(self) -> None:
         """The same for what nobody waits for yet: it goes with the next change, or alone after SOON_SECONDS."""
+        self._told += 1
         asyncio.get_running_loop().call_later(SOON_SECONDS, self._changed.set)
+
+    async def caught_up(self) -> None:
+        """Return when all that has changed by now is in force."""
+        if self._done >= self._told:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[future] = self._told
+        try:
+            await future
+        finally:
+            del self._waiting[future]
 
     async def run(self) -> None:
         """Apply the whole state, then each change, until cancelled."""
@@ -81,6 +96,7 @@ class Transactions:
         try:
             if whole:
                 await self._before_all()
+            told = self._told
             if text := self._text(whole):
                 await self._apply(text)
             await self._applied()
@@ -90,4 +106,8 @@ class Transactions:
             return False
         self._pause = 0.0
         self.synced.set()
+        self._done = told
+        for future, number in self._waiting.items():
+            if number <= told and not future.done():
+                future.set_result(None)
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import tempfile
 import threading
@@ -74,7 +75,8 @@ class World:
         )
         await self.agent.start()
 
-    async def drained(self, pod: Obj) -> None: ...
+    async def drained(self, pod: Obj) -> bool:
+        return False
 
     async def agent_stops(self) -> None:
         await self.agent.close()
@@ -204,5 +206,41 @@ def test_a_shell_of_the_machine_ends_with_a_message() -> None:
         ended = w.now["status"]["containerStatuses"][0]["state"]["terminated"]
         assert (ended["exitCode"], ended["message"], ended["reason"]) == (7, "last words\n", "Error")
         assert w.log() == "out\n"
+
+    play(scene)
+
+
+LAST_WORDS = """
+import socket
+listener = socket.create_server(("", 8080))
+print("up", flush=True)
+connection, _ = listener.accept()
+connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200_000)
+connection.sendall(b"x" * 150_000)
+"""
+
+
+def test_what_a_program_wrote_last_is_delivered_to_a_slow_reader() -> None:
+    """It has ended long before its kernel has sent all; the network namespace stays until then."""
+
+    async def scene(w: World) -> None:
+        await w.pod(
+            containers=[{"name": "app", "image": "python:3", "command": ["python3", "-c", LAST_WORDS]}],
+            restartPolicy="Never",
+        )
+        await until(lambda: w.log() == "up\n")
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 10_000)
+        client.settimeout(5)
+        client.connect((w.now["status"]["podIP"], 8080))
+        with client:
+            await until(lambda: w.now["status"]["containerStatuses"][0]["state"].get("terminated"))
+            await asyncio.sleep(0.5)
+            got = 0
+            while data := client.recv(1 << 16):
+                got += len(data)
+                await asyncio.sleep(0.01)
+        assert got == 150_000
+        await until(lambda: not w.runtime.sandboxes())
 
     play(scene)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import re
 import socket
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,6 +26,7 @@ from sampan.serviceproxy.lbroutes import LbRoutes
 from sampan.serviceproxy.model import Ruleset
 from sampan.serviceproxy.rules import compile_all
 from sampan.serviceproxy.sync import ServiceProxy
+from sampan.serviceproxy.there import names
 
 HERE = "/proc/thread-self/ns/net"
 
@@ -307,11 +312,74 @@ def test_differences_add_up_to_the_whole(net: Cluster) -> None:
         by_difference = blocks(net.listing("a"))
         net.lab.nft("a", nft.full(net.rules["a"]))
         assert by_difference == blocks(net.listing("a"))
+        net.lab.nft("a", renewed(net, "a"))
+        assert by_difference == blocks(net.listing("a"))
 
 
 def blocks(listing: str) -> list[str]:
     """Sets and chains as text, in an order of our own; elements in the kernel's."""
     return sorted(block.strip("\n\t}") for block in listing.replace("\tset ", "\tchain ").split("\tchain "))
+
+
+def renewed(net: Cluster, node: str) -> str:
+    """After other rules than these were in force: what they had goes."""
+    other = compile_all(
+        [service("old", sessionAffinity="ClientIP")], [endpoint_slice(net.everywhere, "old")], net.lab.facts(node)
+    )
+    net.lab.nft(node, nft.full(other))
+    with inside(net.lab.node(node)):
+        there = asyncio.run(names())
+    assert there == nft.names_of(other)
+    return nft.renewed(net.rules[node], there)
+
+
+def test_no_new_connection_slips_through_while_rules_change(net: Cluster) -> None:
+    """Every packet of many new flows is translated, however often the chains are filled anew or the table renewed."""
+    ports = [{"port": 53, "protocol": "UDP"}]
+    wide = {f"192.0.2.{last}": "b" for last in range(1, 4)}
+    plain, sticky = service(ports=ports), service(ports=ports, sessionAffinity="ClientIP")
+    facts = net.lab.facts("a")
+    states = [(plain, wide), (plain, dict(list(wide.items())[:2])), (sticky, wide), (plain, wide)]
+    rules = [compile_all([each], [endpoint_slice(to, port=53, protocol="UDP")], facts) for each, to in states]
+    texts = [nft.diff(before, after) for before, after in pairwise(rules)]
+    texts.append(nft.renewed(rules[0], nft.names_of(rules[0])))
+    net.lab.nft("a", nft.full(rules[0]) + SLIPPED)
+    stop = threading.Event()
+    flood = threading.Thread(target=new_flows, args=(net.pods[net.a2], stop))
+    flood.start()
+    try:
+        with inside(net.lab.node("a")):
+            Path("/proc/sys/net/netfilter/nf_conntrack_udp_timeout").write_text("1")
+            end = time.monotonic() + 5
+            while time.monotonic() < end:
+                for text in texts:
+                    subprocess.run(["nft", "-f", "-"], input=text.encode(), check=True)
+            counted = subprocess.run(["nft", "list", "table", "ip", "spt-slipped"], capture_output=True, text=True)
+    finally:
+        stop.set()
+        flood.join()
+        net.lab.nft("a", "delete table ip spt-slipped\ndelete table ip sampan\n")
+        net.rules.clear()
+    all_seen, slipped = re.findall(r"packets (\d+)", counted.stdout)
+    assert int(all_seen) > 1000
+    assert slipped == "0"
+
+
+SLIPPED = f"""
+add table ip spt-slipped
+add chain ip spt-slipped before {{ type filter hook prerouting priority raw; }}
+add rule ip spt-slipped before ip daddr {VIP} counter
+add chain ip spt-slipped after {{ type filter hook forward priority 0; }}
+add rule ip spt-slipped after ip daddr {VIP} counter
+"""
+
+
+def new_flows(netns: Path, stop: threading.Event) -> None:
+    while not stop.is_set():
+        with inside(netns):
+            for _ in range(100):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                    client.sendto(b"?", (VIP, 53))
 
 
 def test_a_restarted_proxy_adopts_and_a_damaged_table_heals(net: Cluster) -> None:

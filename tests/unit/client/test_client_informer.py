@@ -166,3 +166,21 @@ def test_a_failing_handler_does_not_stop_the_others() -> None:
         assert await world.settle() == ["+a"]
 
     run(test)
+
+
+def test_a_revision_is_reached_when_handlers_have_heard_of_it() -> None:
+    async def test(world: World, tasks: Tasks) -> None:
+        informer = world.informer()
+        tasks.start("informer", informer.run())
+        first = await world.client.create("pods", pod("a"))
+        await world.settle()
+        await informer.reached(int(first["metadata"]["resourceVersion"]))
+        world.client.fail("watch", "pods", status.gone("too old resource version: 1 (5)"))
+        waiting = asyncio.create_task(informer.reached(int(first["metadata"]["resourceVersion"]) + 1))
+        await world.settle()
+        assert not waiting.done()
+        await world.client.create("pods", pod("b"))
+        await waiting
+        assert world.told == ["+b"]
+
+    run(test)

@@ -47,7 +47,8 @@ class Stage:
             memory_dir=self.directory / "memory",
         )
 
-        async def drained(pod: Obj) -> None: ...
+        async def drained(pod: Obj) -> bool:
+            return False
 
         self.agent = Agent(
             config,

@@ -81,9 +81,10 @@ class Play:
     def reasons(self) -> list[str]:
         return [reason for reason, _ in self.events]
 
-    async def drained(self, pod: Obj) -> None:
+    async def drained(self, pod: Obj) -> bool:
         self.drains += 1
         self.runtime.calls.append(("drained",))
+        return True
 
     async def create(self, **spec: Any) -> Obj:
         spec = {"containers": [{"name": "app", "image": "busybox"}], "nodeName": "n"} | spec

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from sampan.node.runtime import records, wire
+from sampan.node.runtime import records, tcp, wire
 from sampan.node.runtime.launch import CAPABILITIES, DEFAULT_CAPABILITIES, Failure, capabilities, find
 from sampan.node.runtime.paths import Paths
 from sampan.node.runtime.rootfs import filesystems
 from sampan.node.runtime.streams import Streams
-from sampan.node.runtime.types import ContainerSpec, ContainerState, Mount, Resources, SandboxSpec
+from sampan.node.runtime.types import Connections, ContainerSpec, ContainerState, Mount, Resources, SandboxSpec
 
 SPEC = ContainerSpec(
     "web",
@@ -183,3 +183,22 @@ def test_streams_carry_both_outputs_and_a_close_wakes_the_reader() -> None:
         os.close(out_end)
 
     asyncio.run(scene())
+
+
+TCP = """
+   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+   1: 00000000:1F91 00000000:0000 0A 00000000:00000002 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+   2: 0200F40A:1F90 01F4000A:C001 01 00000010:00000005 00:00000000 00000000     0        0 1 1 0 20 4 30 10 -1
+   3: 0200F40A:1F90 01F4000A:C002 03 00000000:00000000 01:00000000 00000000     0        0 0 1 0
+   4: 0200F40A:1F90 01F4000A:C003 04 00000001:00000000 01:00000000 00000000     0        0 0 1 0
+   5: 0200F40A:1F90 01F4000A:C004 05 00000000:00000000 00:00000000 00000000     0        0 0 1 0
+   6: 0200F40A:1F90 01F4000A:C005 06 00000000:00000000 03:00000000 00000000     0        0 0 3 0
+   7: 0200F40A:1F90 01F4000A:C006 09 00000001:00000000 01:00000000 00000000     0        0 0 1 0
+   8: 0200F40A:1F90 01F4000A:C007 09 00000400:00000000 01:00000000 00000000     0        0 0 1 0
+"""
+
+
+def test_connections_that_the_kernel_is_not_done_with() -> None:
+    """Arriving: an accept queue, a handshake. Leaving: a FIN without its answer, data after the other's FIN."""
+    assert tcp.count(TCP.strip("\n").splitlines()) == Connections(arriving=2, leaving=2)
+    assert tcp.connections(Path("/nowhere")) == Connections()

@@ -11,15 +11,19 @@ from sampan.base.errors import ProcessError
 from sampan.serviceproxy.conntrack import Flow, Flows, stale
 from sampan.serviceproxy.hostports import HostPorts
 from sampan.serviceproxy.model import Frontend
+from sampan.serviceproxy.nft import Names
 from sampan.serviceproxy.sync import ServiceProxy
+
+NOTHING = Names()
 
 
 class Kernel:
-    """Takes transactions; each waits for `gate`, the first `failures` of them fail."""
+    """Takes transactions; each waits for `gate`, the first `failures` of them fail. `names`: what is there."""
 
-    def __init__(self, failures: int = 0) -> None:
+    def __init__(self, failures: int = 0, names: Names = NOTHING) -> None:
         self.texts: list[str] = []
         self.forgotten: list[Flows] = []
+        self.names = names
         self.failures = failures
         self.gate = asyncio.Event()
         self.gate.set()
@@ -31,14 +35,19 @@ class Kernel:
             self.failures -= 1
             raise ProcessError(["nft"], 1, "no")
 
+    async def read(self) -> Names:
+        return self.names
+
     async def forget(self, flows: Flows) -> None:
         self.forgotten.append(flows)
 
 
-def play(scene: Callable[[ServiceProxy, Kernel, FakeClock], Awaitable[None]], failures: int = 0) -> None:
+def play(
+    scene: Callable[[ServiceProxy, Kernel, FakeClock], Awaitable[None]], failures: int = 0, names: Names = NOTHING
+) -> None:
     async def main() -> None:
-        kernel, clock = Kernel(failures), FakeClock()
-        proxy = ServiceProxy(A, clock, apply=kernel.apply, forget=kernel.forget)
+        kernel, clock = Kernel(failures, names), FakeClock()
+        proxy = ServiceProxy(A, clock, apply=kernel.apply, read=kernel.read, forget=kernel.forget)
         assert not proxy.synced()
         task = asyncio.create_task(proxy.run())
         try:
@@ -123,34 +132,46 @@ def test_a_failure_means_all_again_after_a_growing_pause() -> None:
     play(scene, failures=2)
 
 
-def test_drained_waits_until_the_kernel_knows() -> None:
-    async def scene(proxy: ServiceProxy, kernel: Kernel, _: FakeClock) -> None:
+def test_caught_up_when_the_kernel_knows_all_that_was_told() -> None:
+    async def scene(proxy: ServiceProxy, kernel: Kernel, clock: FakeClock) -> None:
         feed(proxy, endpoint("10.244.0.2"), endpoint("10.244.0.3"))
-        await proxy.wait_synced()
-        await proxy.drained("10.244.0.99")
-        waiting = asyncio.create_task(proxy.drained("10.244.0.2"))
-        await settle()
-        assert not waiting.done()
+        await proxy.caught_up()
+        assert proxy.rules.targets() == {"10.244.0.2", "10.244.0.3"}
         kernel.gate.clear()
         proxy.slice_changed(None, slice_of(endpoint("10.244.0.3")))
+        first = asyncio.create_task(proxy.caught_up())
         await settle()
-        assert not waiting.done()
+        proxy.slice_changed(None, slice_of(endpoint("10.244.0.4")))  # comes while nft runs: the next transaction
+        second = asyncio.create_task(proxy.caught_up())
+        await settle()
+        assert (first.done(), second.done()) == (False, False)
+        kernel.failures = 1
         kernel.gate.set()
-        await waiting
+        await settle()
+        assert (first.done(), second.done()) == (False, False)
+        await clock.advance(0.1)
+        assert (first.done(), second.done()) == (True, True)
+        assert "10.244.0.4" in kernel.texts[-1]
+        await proxy.caught_up()
 
     play(scene)
 
 
-def test_the_last_endpoint_drains_although_nobody_takes_over() -> None:
-    async def scene(proxy: ServiceProxy, kernel: Kernel, _: FakeClock) -> None:
+def test_a_table_that_is_there_is_renewed_in_place_and_made_anew_when_that_fails() -> None:
+    stale = Names(frozenset({"services", "gone"}), frozenset({"cluster-ips", "gone/10800s"}))
+
+    async def scene(proxy: ServiceProxy, kernel: Kernel, clock: FakeClock) -> None:
         feed(proxy, endpoint("10.244.0.2"))
-        await proxy.wait_synced()
-        waiting = asyncio.create_task(proxy.drained("10.244.0.2"))
-        proxy.slice_changed(None, slice_of(endpoint("10.244.0.2", ready=False, serving=True, terminating=True)))
-        await waiting
-        assert "10.244.0.2" in kernel.texts[-1]
+        await settle()
+        assert "delete table" not in kernel.texts[0]
+        assert "flush map ip sampan service-ips\n" in kernel.texts[0]
+        assert "delete chain ip sampan gone\n" in kernel.texts[0]
+        assert "delete set ip sampan gone/10800s\n" in kernel.texts[0]
+        await clock.advance(0.1)
+        assert "delete table" in kernel.texts[1]
+        assert proxy.synced()
 
-    play(scene)
+    play(scene, failures=1, names=stale)
 
 
 def test_a_slice_that_changes_its_service() -> None:

@@ -17,12 +17,12 @@ from pathlib import Path
 from sampan.base import log
 from sampan.base.errors import SampanError
 from sampan.base.tasks import Tasks
-from sampan.node.runtime import records, sandbox, wire
+from sampan.node.runtime import records, sandbox, tcp, wire
 from sampan.node.runtime.cgroups import Cgroups, detect
 from sampan.node.runtime.link import Link
 from sampan.node.runtime.paths import Paths
 from sampan.node.runtime.streams import Streams
-from sampan.node.runtime.types import ContainerSpec, ContainerState, Process, SandboxSpec, Usage
+from sampan.node.runtime.types import Connections, ContainerSpec, ContainerState, Process, SandboxSpec, Usage
 
 KILL_SECONDS = 10.0
 RETRY_SECONDS = 0.5
@@ -94,6 +94,15 @@ class LinuxRuntime:
     def usage(self, pod_uid: str, name: str, attempt: int) -> Usage:
         """What a container has used of cpu, and uses of memory."""
         return self._cgroups.usage(f"{pod_uid}/{name}.{attempt}")
+
+    async def connections(self, pod_uid: str) -> Connections:
+        spec = self._sandboxes.get(pod_uid)
+        if spec is None or spec.host_network:
+            return Connections()
+        try:
+            return await asyncio.to_thread(tcp.connections, self.network(pod_uid))
+        except OSError as error:
+            raise SampanError(f"failed to look at the connections of pod {pod_uid}: {error}") from error
 
     def network(self, uid: str) -> Path:
         return self._paths.pin(uid, "net")

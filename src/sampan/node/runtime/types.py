@@ -139,6 +139,15 @@ class Usage:
     memory: int = 0
 
 
+@dataclass(frozen=True)
+class Connections:
+    """TCP connections of a sandbox that its kernel is not done with: `arriving` waits to be accepted by a program,
+    `leaving` was closed by one, but the other side does not have all that was sent."""
+
+    arriving: int = 0
+    leaving: int = 0
+
+
 class Runtime(Protocol):
     """All calls raise SampanError with a text fit for a pod's event."""
 
@@ -160,6 +169,10 @@ class Runtime(Protocol):
 
     def usage(self, pod_uid: str, name: str, attempt: int) -> Usage:
         """What a container has used of cpu, and uses of memory."""
+        ...
+
+    async def connections(self, pod_uid: str) -> Connections:
+        """None for a pod in its node's network namespace."""
         ...
 
     def changes(self) -> AsyncIterator[str]:
