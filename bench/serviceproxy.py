@@ -244,7 +244,7 @@ async def changes(net: Lab, until_connected: Callable[[str], float]) -> list[Row
         await asyncio.sleep(0.05)
         began = time.perf_counter()
         proxy.slice_changed(None, entry)
-        await proxy.drained(extra)
+        await proxy.caught_up()
         drained.append(1000 * (time.perf_counter() - began))
     task.cancel()
     return [
