@@ -10,7 +10,23 @@ from collections.abc import Sequence
 import typer
 
 from sampan.base.errors import SampanError, UserError
-from sampan.cli import backup, ca, convert, doctor, down, get, history, image, kubeconfig, status, trace, up
+from sampan.cli import (
+    backup,
+    ca,
+    convert,
+    doctor,
+    down,
+    get,
+    history,
+    image,
+    kubeconfig,
+    proxy_config,
+    proxy_status,
+    route,
+    status,
+    trace,
+    up,
+)
 
 app = typer.Typer(
     name="sampan",
@@ -26,6 +42,9 @@ app.command("doctor")(doctor.doctor)
 app.command("kubeconfig")(kubeconfig.kubeconfig)
 app.command("ca")(ca.ca)
 app.command("trace")(trace.trace)
+app.command("route")(route.route)
+app.command("proxy-status")(proxy_status.proxy_status)
+app.command("proxy-config")(proxy_config.proxy_config)
 app.command("history")(history.history)
 app.command("get")(get.get)
 app.command("convert")(convert.convert)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -53,9 +54,9 @@ class Remote:
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
-    async def get(self, path: str, accept: str = "application/json", **query: str) -> Any:
-        """The answer as JSON. Raises UserError."""
-        target = f"{path}?{urlencode({k: v for k, v in query.items() if v})}"
+    async def get(self, path: str, accept: str = "application/json", /, **query: str | Sequence[str]) -> Any:
+        """The answer as JSON. A list in `query` is a parameter that comes again. Raises UserError."""
+        target = f"{path}?{urlencode({k: v for k, v in query.items() if v}, doseq=True)}"
         try:
             answer = await self._client.request("GET", target, [("accept", accept)])
         except (OSError, TimeoutError) as error:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +15,7 @@ from sampan.app.facts import host_ips, node_facts
 from sampan.app.supervisor import running
 from sampan.base.errors import UserError
 from sampan.base.netns import inside
+from sampan.cli import records as containers
 from sampan.cli.options import DEFAULT_CLUSTER, ClusterName, StateDir
 from sampan.serviceproxy.lbroutes import routes_of
 from sampan.serviceproxy.trace import Step, TraceRequest, World
@@ -128,14 +127,6 @@ def _resolve_on_host(name: str) -> tuple[str, ...]:
 
 def _command(cluster: Cluster, pod: Obj) -> str:
     """What runs in the pod: pid and command line of its first running container, as the node's records have them."""
-    directory = cluster.node_dir(pod["spec"].get("nodeName", "")) / "pods" / pod["metadata"]["uid"] / "containers"
-    for path in sorted(directory.glob("*.json"), reverse=True):
-        try:
-            record = json.loads(path.read_text())
-            pid = record["state"]["pid"]
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except (OSError, ValueError, KeyError):
-            continue
-        if any(words):
-            return f"{b' '.join(words).decode(errors='replace').strip()} (pid {pid})"
+    for pid, words in containers.running(cluster, pod):
+        return f"{b' '.join(words).decode(errors='replace').strip()} (pid {pid})"
     return ""

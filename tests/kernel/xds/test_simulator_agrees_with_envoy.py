@@ -141,7 +141,7 @@ def built(result: Result) -> Snapshot:
 def asked(one: golden.Request, port: int) -> Request:
     parts = urlsplit(one.url)
     headers = {name.lower(): value for name, value in one.headers.items()}
-    sni = headers.pop("sni", None)
+    sni = headers.pop("sni", parts.hostname)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     host = headers.pop("host", parts.netloc)
     more = tuple(headers.items())
