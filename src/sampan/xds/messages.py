@@ -18,7 +18,21 @@ from sampan.xds.types import Resource
 Message = Any
 
 METADATA = "sampan"
-"""The namespace of our metadata on clusters and routes."""
+"""The namespace of our metadata on clusters."""
+
+
+_OF = " @ "
+
+
+def route_name(name: str, origin: ir.Origin | None) -> str:
+    """Its name for Envoy says whose it is. As metadata that took a third of Envoy's time for a large table."""
+    return f"{name}{_OF}{origin}" if origin else name
+
+
+def split_route_name(text: str) -> tuple[str, str]:
+    """The name, and the origin's text ("" when it has none)."""
+    name, _, origin = text.partition(_OF)
+    return name, origin
 
 
 def serialized(message: Message) -> bytes:

@@ -49,7 +49,7 @@ class Clusters:
             shared = self._shapes[key] = serialized(_shape(cluster, secrets))
         endpoints = nested(3, text(2, cluster.endpoints)) if cluster.endpoints else b""
         body = text(1, cluster.name) + shared + endpoints + _service(cluster.service)
-        return resource(cluster.name, body, (cluster.origin,))
+        return resource(cluster.name, body, (cluster.origin,), cluster.endpoints)
 
 
 def _service(service: str) -> bytes:

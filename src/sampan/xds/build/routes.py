@@ -11,13 +11,13 @@ from sampan.xds.build.headers import change_request, change_response
 from sampan.xds.build.matches import match
 from sampan.xds.build.rewrites import redirect
 from sampan.xds.filters import of_policies
-from sampan.xds.messages import METADATA, Message, typed
+from sampan.xds.messages import Message, route_name, typed
 
 NONE = ir.Policies()
 
 
 def route(wanted: ir.Route) -> Message:
-    made = route_components_pb2.Route(name=wanted.name, match=match(wanted.match))
+    made = route_components_pb2.Route(name=route_name(wanted.name, wanted.origin), match=match(wanted.match))
     path = wanted.match.path
     match wanted.action:
         case ir.Forward() as action:
@@ -33,8 +33,6 @@ def route(wanted: ir.Route) -> Message:
     if wanted.policies != NONE:
         for name, message in of_policies(wanted.policies).items():
             made.typed_per_filter_config[name].CopyFrom(typed(message))
-    if wanted.origin:
-        made.metadata.filter_metadata[METADATA].fields["origin"].string_value = str(wanted.origin)
     return made
 
 

@@ -68,7 +68,8 @@ def _host_step(host: Message, domain: str, resource: Resource) -> Step:
     origins = {origin for route in host.routes if (origin := origin_of(resource, route))}
     objects = {replace(origin, field="") for origin in origins}
     only = next(iter(objects)) if len(objects) == 1 else None
-    return Step(Stage.HOST, f"{domain} ({len(host.routes)} routes)", name=host.name, origin=only)
+    count = f"{len(host.routes)} route{'s' if len(host.routes) > 1 else ''}"
+    return Step(Stage.HOST, f"{domain} ({count})", name=host.name, origin=only)
 
 
 # -- before routes are looked at

@@ -54,8 +54,12 @@ def unpacked(packed: any_pb2.Any) -> Message | None:
 
 def origin_of(resource: Resource, message: Message) -> Origin | None:
     """A route's name carries the text of its origin; the object itself is among those of its table."""
-    _, text = split_route_name(message.name)
-    return next((origin for origin in resource.origins if text and str(origin) == text), None)
+    return _by_text(resource.origins).get(split_route_name(message.name)[1])
+
+
+@lru_cache(maxsize=16)
+def _by_text(origins: tuple[Origin, ...]) -> dict[str, Origin]:
+    return {str(origin): origin for origin in origins}
 
 
 def only_origin(resource: Resource) -> Origin | None:
