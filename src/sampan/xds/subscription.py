@@ -154,6 +154,7 @@ class Subscription:
             self.absent -= there
             for name in self.leaving.keys() & there if self.leaving else ():
                 del self.leaving[name]
+                self.known.add(name)  # or may have it, from another server: it is to be taken away again
         if gone:
             self.dirty -= gone
             self.leaving.update((name, before.get(name)) for name in gone if name in self.known)

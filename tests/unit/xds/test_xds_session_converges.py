@@ -1,7 +1,7 @@
 """Whatever happens in whatever order, a client that answers has the newest snapshot in the end, and at no time a
 reference to something it does not have."""
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from xdsclient import Client
 
@@ -38,6 +38,10 @@ def snapshot(number, world):
 
 
 @settings(max_examples=300, deadline=None)
+# What a client may have from another server came back, and went again before it was sent.
+@example(
+    True, ["say", ({"a": 1, "b": 1}, set(), 1), "hear", "forget", ({"a": 1}, set(), 1), "say", ({"b": 1}, set(), 1)]
+)
 @given(st.booleans(), steps)
 def test_it_converges_and_never_breaks_before_it_makes(delta, happened):
     client = Client(delta)
