@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from sampan.api import meta
+from sampan.api.endpoints import endpoints_of, service_of
 from sampan.api.meta import Key, Obj
-from sampan.serviceproxy.rules import endpoints_of, ingress_ips, is_proxied, service_of
+from sampan.serviceproxy.rules import ingress_ips, is_proxied
 
 NOBODY = "no pod has this address"
 
