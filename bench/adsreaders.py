@@ -20,6 +20,8 @@ METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregated
 DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
 ACK = 1
 WIDE = 0x7FFFFFFF
+BUFFER = bytearray(1 << 20)
+KEPT = 200
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -53,43 +55,75 @@ class Reader:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.sendall(first)
-        self._bytes = bytearray()
-        self._messages = bytearray()
+        self._responses = Responses()
+        self._rest = b""
+        self._payload = 0  # bytes of a DATA frame that are still to come
 
     def read(self) -> int:
         """How many responses were completed."""
-        self._bytes += self.socket.recv(1 << 20)
-        out, count, at, data = b"", 0, 0, self._bytes
-        while len(data) - at >= 9:
-            size = int.from_bytes(data[at : at + 3], "big")
-            if len(data) - at < 9 + size:
+        got = self.socket.recv_into(BUFFER)
+        data = memoryview(self._rest + BUFFER[:got]) if self._rest else memoryview(BUFFER)[:got]
+        self._rest = b""
+        out, acks = b"", []
+        while data:
+            if self._payload:
+                acks += self._responses.feed(data[: self._payload])
+                taken = min(self._payload, len(data))
+                self._payload -= taken
+                data = data[taken:]
+                continue
+            size = int.from_bytes(data[:3], "big")
+            is_data = len(data) >= 9 and data[3] == DATA
+            if len(data) < 9 + (0 if is_data else size):
+                self._rest = bytes(data)
                 break
-            kind, flags, payload = data[at + 3], data[at + 4], data[at + 9 : at + 9 + size]
-            at += 9 + size
-            if kind == DATA:
-                self._messages += payload
-            elif kind == SETTINGS and not flags & ACK:
-                out += frame(SETTINGS, ACK, 0, b"")
-            elif kind == PING and not flags & ACK:
-                out += frame(PING, ACK, 0, bytes(payload))
-        del data[:at]
-        while len(self._messages) >= 5:
-            size = int.from_bytes(self._messages[1:5], "big")
-            if len(self._messages) < 5 + size:
-                break
-            out += message(acknowledgement(bytes(self._messages[5 : 5 + size])))
-            del self._messages[: 5 + size]
-            count += 1
+            if is_data:
+                self._payload, data = size, data[9:]
+                continue
+            kind, flags, payload = data[3], data[4], bytes(data[9 : 9 + size])
+            if kind in (SETTINGS, PING) and not flags & ACK:
+                out += frame(kind, ACK, 0, payload if kind == PING else b"")
+            data = data[9 + size :]
+        out += b"".join(acks)
         if out:
             self.socket.sendall(out)
-        return count
+        return len(acks)
 
 
-def acknowledgement(body: bytes) -> discovery_pb2.DeltaDiscoveryRequest:
-    """Without parsing half a megabyte: the server writes version and type first and the nonce last."""
-    version = 2 + body[1]
-    url = body[version + 2 : version + 2 + body[version + 1]].decode()
-    nonce = body[body.rindex(b"\x2a", len(body) - 16) + 2 :].decode()
+class Responses:
+    """The responses in the payloads of DATA frames. Half a megabyte is not parsed for its nonce: the server writes
+    version and type first and the nonce last, so head and tail are kept and the bytes between are only counted."""
+
+    def __init__(self) -> None:
+        self._start()
+
+    def _start(self) -> None:
+        self._prefix, self._left, self._head, self._tail = b"", 0, b"", b""
+
+    def feed(self, data: memoryview) -> list[bytes]:
+        """The acknowledgements of those that are complete."""
+        acks = []
+        while data:
+            if len(self._prefix) < 5:
+                part = bytes(data[: 5 - len(self._prefix)])
+                self._prefix, data = self._prefix + part, data[len(part) :]
+                self._left = int.from_bytes(self._prefix[1:], "big") if len(self._prefix) == 5 else 0
+                continue
+            part, data = data[: self._left], data[self._left :]
+            self._left -= len(part)
+            if len(self._head) < KEPT:
+                self._head += part[:KEPT]
+            self._tail = (self._tail + bytes(part[-KEPT:]))[-KEPT:]
+            if not self._left:
+                acks.append(message(acknowledgement(self._head, self._tail)))
+                self._start()
+        return acks
+
+
+def acknowledgement(head: bytes, tail: bytes) -> discovery_pb2.DeltaDiscoveryRequest:
+    version = 2 + head[1]
+    url = head[version + 2 : version + 2 + head[version + 1]].decode()
+    nonce = tail[tail.rindex(b"\x2a", len(tail) - 16) + 2 :].decode()
     return discovery_pb2.DeltaDiscoveryRequest(type_url=url, response_nonce=nonce)
 
 

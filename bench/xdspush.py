@@ -18,7 +18,10 @@ import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
+import grpc
+import grpc.aio
 import uvloop
 from common import Row, row
 from xdslab import KIND, PORT, XdsLab
@@ -27,8 +30,10 @@ from sampan import ir
 from sampan.base.clock import SystemClock
 from sampan.base.netns import inside
 from sampan.xds.build import Builder
-from sampan.xds.server import XdsServer
-from sampan.xds.types import Snapshot
+from sampan.xds.discovery import delta_body
+from sampan.xds.server import OPTIONS, XdsServer
+from sampan.xds.types import ENDPOINTS, Resource, Snapshot
+from sampan.xds.wire import text
 
 SERVICES, MEMBERS, CLIENTS = 1000, 10, 50
 FULL_ROUNDS, ONE_ROUNDS, ENVOY_ROUNDS = 8, 60, 100
@@ -90,10 +95,44 @@ async def _fifty() -> list[Row]:
         readers.expect(4)
         await readers.heard()
         await server.acked(KIND, first.version)
-        return [*await _full(server, builder, readers), *await _one(server, builder, readers)]
+        rows = [*await _full(server, builder, readers), *await _one(server, builder, readers)]
     finally:
         readers.close()
         await server.stop()
+    return [*rows, await _grpc_alone(400_000), await _grpc_alone(500)]
+
+
+async def _grpc_alone(size: int) -> Row:
+    """What of it is gRPC's: a body of that size written to as many streams, without a thought."""
+    contexts: list[Any] = []
+
+    async def keep(_requests: object, context: Any) -> None:
+        contexts.append(context)
+        while await context.read() is not grpc.aio.EOF:
+            pass
+
+    handler = grpc.stream_stream_rpc_method_handler(keep)
+    server = grpc.aio.server(options=OPTIONS)
+    service = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+    methods = {"DeltaAggregatedResources": handler}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
+    readers = _Readers(server.add_insecure_port("127.0.0.1:0"))
+    await server.start()
+    try:
+        while len(contexts) < CLIENTS:
+            await asyncio.sleep(0.05)
+        heard = []
+        for n in range(FULL_ROUNDS):
+            readers.expect(1)
+            await asyncio.sleep(0.1)
+            body = delta_body(ENDPOINTS, n, [Resource("one", "1", b"x" * size)], ()) + text(5, str(n))
+            began = time.monotonic()
+            await asyncio.gather(*(context.write(body) for context in contexts))
+            heard.append((await readers.heard() - began) * 1e3)
+    finally:
+        readers.close()
+        await server.stop(None)
+    return row(f"for comparison: gRPC alone, {size / 1e3:,.1f} kB to {CLIENTS}", heard, "ms")
 
 
 async def _full(server: XdsServer, builder: Builder, readers: _Readers) -> list[Row]:

@@ -73,11 +73,13 @@ class XdsServer(Hub):
     async def stop(self) -> None:
         """Streams are cut at once: proxies keep what they have and come back by themselves."""
         if self._server:
+            await self._handler.end()
             await self._server.stop(None)
 
     async def _serve(self, bind: Any, users: Set[str] | None) -> int:
         server = grpc.aio.server(options=OPTIONS)
-        server.add_generic_rpc_handlers((_Handler(self, users),))
+        self._handler = _Handler(self, users)
+        server.add_generic_rpc_handlers((self._handler,))
         port: int = bind(server)
         await server.start()
         self._server = server
@@ -88,6 +90,16 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
     def __init__(self, hub: Hub, users: Set[str] | None) -> None:
         self._hub = hub
         self._users = users
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ending = False
+
+    async def end(self) -> None:
+        """End all streams. (Those that gRPC itself cancels it prints a traceback for.)"""
+        self._ending = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1)
 
     def service(self, details: Any) -> Any:
         method = METHODS.get(details.method)
@@ -98,7 +110,18 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         async def handle(_requests: object, context: Any) -> None:
             if self._users is not None and not self._users & _names(context):
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this certificate is not a proxy's")
-            await _talk(self._hub, context, delta, type_url)
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.add(task)
+            try:
+                await _talk(self._hub, context, delta, type_url)
+            except asyncio.CancelledError:
+                if not self._ending:
+                    raise
+                context.set_code(grpc.StatusCode.UNAVAILABLE)
+                context.set_details("the server ends")
+            finally:
+                self._tasks.discard(task)
 
         return grpc.stream_stream_rpc_method_handler(handle)
 

@@ -175,7 +175,8 @@ class Session:
         """Endpoints the client has already are not asked for by another cluster, nor by the same one anew."""
         needed = self._encoder.endpoints(clusters, resources)
         if endpoints := self._subscriptions.get(ENDPOINTS):
-            endpoints.dirty |= needed if needed <= endpoints.known else needed & endpoints.known
+            if not needed <= endpoints.dirty:
+                endpoints.dirty |= needed if needed <= endpoints.known else needed & endpoints.known
         else:
             self._owed |= needed
 
