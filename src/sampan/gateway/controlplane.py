@@ -60,9 +60,9 @@ _log = log.get("gateway")
 
 
 class ControlPlane:
-    """`proxy` has only endpoints that never change: `endpoints.use` gives the others to whoever builds. `needed` is set once somebody has
-    an Ingress or a Gateway of ours; until then nothing but watching happens. `on_endpoints` is told what changed, at
-    once. `default_certificate`: see `Resources`."""
+    """`proxy` has only endpoints that never change: `endpoints.use` gives the others to whoever builds. `needed` is set
+    once somebody has an Ingress or a Gateway of ours; until then nothing but watching happens. `on_endpoints` is told
+    what changed, at once. `default_certificate`: see `Resources`."""
 
     def __init__(self, client: Client, clock: Clock, edge: deployment.Edge, default_certificate: Secret) -> None:
         self._client, self._clock = client, clock

@@ -166,8 +166,8 @@ class VirtualHost:
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """`not_found` answers for hosts and paths that nobody has; it belongs to the dialect. So do `request_headers`, which
-    every request gets that is sent on, after those of its route."""
+    """`not_found` answers for hosts and paths that nobody has; it belongs to the dialect. So do `request_headers`,
+    which every request gets that is sent on, after those of its route."""
 
     name: str
     hosts: tuple[VirtualHost, ...]
