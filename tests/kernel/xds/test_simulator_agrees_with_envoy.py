@@ -84,6 +84,7 @@ def test_refusals(lab: EnvoyLab) -> None:
         refusing("/basic", policies=ir.Policies(basic_auth=basic)),
         refusing("/none", cluster="empty"),
         refusing("/nobody", cluster=""),
+        refusing("/no-upgrade", action=ir.Forward((ir.Target("one"),), upgrades=())),
         refusing("/redirect", action=ir.Redirect(code=307, scheme="https", port=8443)),
         refusing("/respond", action=none),
     )
@@ -109,11 +110,14 @@ def test_refusals(lab: EnvoyLab) -> None:
         ),
         ("/basic", "GET", (("authorization", "Bearer x"),), 0),
         ("/nowhere", "GET", (), 0),
+        *((path, "GET", UPGRADE, 0) for path in ("/no-upgrade", "/respond", "/redirect", "/basic")),
+        ("/cors", "GET", (("upgrade", "other"), UPGRADE[1]), 0),
         ("//deny", "GET", (("x-a", "0"), ("x_a", "1")), 0),
     ]
     agree(lab, Builder().build(proxy), [Request(m, "x.test", path, 10080, headers=h, body=b) for path, m, h, b in sent])
 
 
+UPGRADE = (("upgrade", "websocket"), ("connection", "Upgrade"))
 PASSWORDS = (("a", "b"), ("a", "c"), ("m", "secret"), ("m", "b"), ("nobody", "b"), ("", ""))
 
 
@@ -125,7 +129,7 @@ def refusing(
     path: str,
     *,
     cluster: str = "one",
-    action: ir.Redirect | ir.Respond | None = None,
+    action: ir.Forward | ir.Redirect | ir.Respond | None = None,
     policies: ir.Policies = ir.Policies(),
 ) -> ir.Route:
     changes = ir.HeaderChanges(set=(("x-a", "1"), ("x-path", "%REQ(:path)%")), remove=("server",))

@@ -9,7 +9,7 @@ from sampan.xds.messages import Message
 from sampan.xds.pages import secrets
 from sampan.xds.simulate.clusters import upstream
 from sampan.xds.simulate.match import describe
-from sampan.xds.simulate.messages import origin_of, parsed, unpacked
+from sampan.xds.simulate.messages import origin_of, origins, parsed, unpacked
 from sampan.xds.types import Resource, Snapshot
 
 Rows = Iterator[list[str]]
@@ -50,10 +50,11 @@ def _udp(listener: Message) -> str:
 
 
 def _routes(snapshot: Snapshot, resource: Resource) -> Rows:
+    known = origins(resource)
     for host in parsed(types.ROUTES, resource.body).virtual_hosts:
         for route in host.routes:
             domains = ", ".join(host.domains)
-            origin = origin_of(resource, route)
+            origin = origin_of(route, known)
             yield [resource.name, domains, describe(route.match), _action(route), str(origin) if origin else ""]
 
 

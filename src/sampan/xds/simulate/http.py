@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from sampan.ir import Origin
@@ -16,11 +16,11 @@ from sampan.xds.simulate.headers import Headers
 from sampan.xds.simulate.hosts import virtual_host
 from sampan.xds.simulate.listeners import server_name
 from sampan.xds.simulate.match import describe, mismatch
-from sampan.xds.simulate.messages import found, origin_of
+from sampan.xds.simulate.messages import found, origin_of, origins
 from sampan.xds.simulate.paths import BadPath, Moved, normalized
 from sampan.xds.simulate.replies import reply
 from sampan.xds.simulate.types import End, Request, Stage, Step, Walk
-from sampan.xds.types import Resource, Snapshot
+from sampan.xds.types import Snapshot
 
 _UNDERSCORE = re.compile("_")
 _CERTIFICATE = ("SUBJECT", "ISSUER", "CERT", "FINGERPRINT_256", "FINGERPRINT_1", "SERIAL", "URI_SAN", "DNS_SAN")
@@ -56,17 +56,17 @@ def through(snapshot: Snapshot, manager: Message, request: Request) -> Walk:
         steps.append(Step(Stage.HOST, f"the listener waits for route table {name}, which is not there", ok=False))
         return Walk(tuple(steps), (End(status=-1),))
     resource, config = table
+    known = origins(resource)
     host = virtual_host(config, request.host)
     if not host:
         steps.append(Step(Stage.HOST, f'nobody has host "{request.host}" in table {name}', ok=False, name=name))
         return Walk(tuple(steps), (_no_route(manager),))
-    steps.append(_host_step(host[0], host[1], resource))
-    return Walk(tuple(steps), tuple(_ends(visit, resource, config, host[0])))
+    steps.append(_host_step(host[0], host[1], known))
+    return Walk(tuple(steps), tuple(_ends(visit, known, config, host[0])))
 
 
-def _host_step(host: Message, domain: str, resource: Resource) -> Step:
-    origins = {origin for route in host.routes if (origin := origin_of(resource, route))}
-    objects = {replace(origin, field="") for origin in origins}
+def _host_step(host: Message, domain: str, known: Mapping[str, Origin]) -> Step:
+    objects = {replace(origin, field="") for route in host.routes if (origin := origin_of(route, known))}
     only = next(iter(objects)) if len(objects) == 1 else None
     count = f"{len(host.routes)} route{'s' if len(host.routes) > 1 else ''}"
     return Step(Stage.HOST, f"{domain} ({count})", name=host.name, origin=only)
@@ -112,7 +112,7 @@ def _forwarded_headers(headers: Headers, request: Request) -> None:
 # -- routes
 
 
-def _ends(visit: Visit, resource: Resource, table: Message, host: Message) -> Iterator[End]:
+def _ends(visit: Visit, known: Mapping[str, Origin], table: Message, host: Message) -> Iterator[End]:
     share = 1.0
     others: list[str] = []
     for route in host.routes:
@@ -121,7 +121,7 @@ def _ends(visit: Visit, resource: Resource, table: Message, host: Message) -> It
             continue
         taken = share * _fraction(route.match)
         if taken:
-            origin = origin_of(resource, route)
+            origin = origin_of(route, known)
             step = Step(Stage.ROUTE, describe(route.match), name=split_route_name(route.name)[0], origin=origin)
             yield from _taken(visit, [route, host, table], step, taken)
         share -= taken
@@ -152,6 +152,11 @@ def _no_route(manager: Message) -> End:
 def _taken(visit: Visit, levels: list[Message], step: Step, share: float) -> Iterator[End]:
     """What follows when this route is taken."""
     steps, known = [step], _known(visit)
+    if protocol := _refused_upgrade(visit, levels[0]):
+        steps.append(Step(Stage.ROUTE, f"no upgrade to {protocol} here", ok=False, name=step.name, origin=step.origin))
+        status, body = reply(visit.manager, 403, "", details="upgrade_failed")
+        yield End(share, status, tuple(steps), body=body, answer_headers=answer_changes(levels, visit.headers, known))
+        return
     asked = Asked(visit.request, visit.headers, visit.client)
     added: list[tuple[str, str | None]] = []
     asks: list[str] = []
@@ -179,6 +184,17 @@ def _taken(visit: Visit, levels: list[Message], step: Step, share: float) -> Ite
             answer_headers=(*added, *end.answer_headers),
             asks=tuple(asks),
         )
+
+
+def _refused_upgrade(visit: Visit, route: Message) -> str:
+    """The protocol that the client wants to go over to, when neither the route nor, by default, the manager lets it."""
+    wanted = (visit.headers.get("upgrade") or "").lower()
+    if not wanted or "upgrade" not in (visit.headers.get("connection") or "").lower():
+        return ""
+    for config in [*route.route.upgrade_configs, *visit.manager.upgrade_configs]:
+        if config.upgrade_type.lower() == wanted:
+            return "" if not config.HasField("enabled") or config.enabled.value else wanted
+    return wanted
 
 
 def _known(visit: Visit) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""Resources as messages again: parsed when somebody asks, and kept for the next who ask."""
+"""Resources as messages again, parsed when somebody asks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from envoy.config.cluster.v3 import cluster_pb2
@@ -27,10 +28,15 @@ CLASSES = {
 }
 
 
-@lru_cache(maxsize=256)
 def parsed(type_url: str, body: bytes) -> Message:
-    """Read-only: others get the same message."""
-    return CLASSES[type_url].FromString(body)
+    """Read-only: others may get the same message."""
+    return _table(body) if type_url == types.ROUTES else CLASSES[type_url].FromString(body)
+
+
+@lru_cache(maxsize=4)
+def _table(body: bytes) -> Message:
+    """Only these are large, and then large in memory too: the last few are kept."""
+    return route_pb2.RouteConfiguration.FromString(body)
 
 
 def found(snapshot: Snapshot, type_url: str, name: str) -> tuple[Resource, Message] | None:
@@ -38,7 +44,7 @@ def found(snapshot: Snapshot, type_url: str, name: str) -> tuple[Resource, Messa
     return (resource, parsed(type_url, resource.body)) if resource else None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _unpacked(type_url: str, value: bytes) -> Message:
     descriptor = descriptor_pool.Default().FindMessageTypeByName(type_url.rpartition("/")[2])
     return message_factory.GetMessageClass(descriptor).FromString(value)
@@ -52,14 +58,13 @@ def unpacked(packed: any_pb2.Any) -> Message | None:
         return None
 
 
-def origin_of(resource: Resource, message: Message) -> Origin | None:
-    """A route's name carries the text of its origin; the object itself is among those of its table."""
-    return _by_text(resource.origins).get(split_route_name(message.name)[1])
+def origins(table: Resource) -> dict[str, Origin]:
+    """By their texts, which is what a route's name carries (`origin_of`)."""
+    return {str(origin): origin for origin in table.origins}
 
 
-@lru_cache(maxsize=16)
-def _by_text(origins: tuple[Origin, ...]) -> dict[str, Origin]:
-    return {str(origin): origin for origin in origins}
+def origin_of(route: Message, known: Mapping[str, Origin]) -> Origin | None:
+    return known.get(split_route_name(route.name)[1])
 
 
 def only_origin(resource: Resource) -> Origin | None:
