@@ -8,6 +8,7 @@ It knows neither Kubernetes kinds nor Envoy's messages. Durations are seconds, s
 from sampan.ir.cluster import Cluster, Endpoint, Endpoints, Lb, UpstreamTls
 from sampan.ir.common import HeaderChanges, Kind, Origin, ValueMatch
 from sampan.ir.listener import Http, Listener, ListenerTls, Protocol, SniChain, Tcp, Weighted
+from sampan.ir.passwords import SUPPORTED_HASHES, supported_hash
 from sampan.ir.policy import (
     BasicAuth,
     Cors,
@@ -36,6 +37,7 @@ from sampan.ir.route import (
 )
 
 __all__ = [
+    "SUPPORTED_HASHES",
     "BasicAuth",
     "Cluster",
     "Cors",
@@ -75,4 +77,5 @@ __all__ = [
     "ValueMatch",
     "VirtualHost",
     "Weighted",
+    "supported_hash",
 ]

@@ -12,7 +12,6 @@ from google.protobuf import json_format
 from sampan import ir
 from sampan.xds import filters
 from sampan.xds.filters import ORDER, of_listener, of_policies
-from sampan.xds.filters.hashes import supported_hash
 from sampan.xds.filters.templates import template
 
 EVERYTHING = ir.Policies(
@@ -102,7 +101,7 @@ def test_unknown_commands(text: str) -> None:
     ],
 )
 def test_supported_hashes(text: str, supported: bool) -> None:
-    assert supported_hash(text) is supported
+    assert ir.supported_hash(text) is supported
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from urllib.parse import parse_qs, quote, urlsplit
 
 from sampan.gateway.ingress.annotations import PREFIX, Read
 from sampan.gateway.ingress.external import Asked, Problem, asked, variables
 from sampan.gateway.ingress.look import Look
-from sampan.ir import BasicAuth, Cluster, ExternalAuth, HeaderChanges, IpAccess
+from sampan.ir import (
+    SUPPORTED_HASHES,
+    BasicAuth,
+    Cluster,
+    ExternalAuth,
+    HeaderChanges,
+    IpAccess,
+    supported_hash,
+)
 
-_HASHES = re.compile(r"\{SHA\}[A-Za-z0-9+/=]+|\$apr1\$[^$]*\$[A-Za-z0-9./]+")
 _PROTO, _HOST, _PATH = "%REQ(x-forwarded-proto)%", "%REQ(:authority)%", "%REQ(:path)%"
 
 
@@ -59,12 +65,12 @@ def _users(data: dict[str, str], secret: str, kind: str, read: Read) -> dict[str
         digest = digest.split(":", 1)[0]
         if not user or user.startswith("#"):
             continue
-        if _HASHES.fullmatch(digest):
+        if supported_hash(digest):
             users.setdefault(user, digest)
         else:
             text = f"{PREFIX}auth-secret: the password of user {user} in Secret {secret} is of a kind that cannot be"
             read.told.append(
-                ("InvalidSecret", f"{text} checked: htpasswd's {{SHA}} and $apr1$ can; the user gets in nowhere")
+                ("InvalidSecret", f"{text} checked ({', '.join(SUPPORTED_HASHES)} can): the user gets in nowhere")
             )
     return users
 

@@ -1,4 +1,4 @@
--- Checks a password against a line of htpasswd. hashes.py names the kinds.
+-- Checks a password against a line of htpasswd. ir/passwords.py names the kinds.
 
 local CRYPT64 = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 local GROUPS = { { 0, 6, 12 }, { 1, 7, 13 }, { 2, 8, 14 }, { 3, 9, 15 }, { 4, 10, 5 } }
