@@ -16,7 +16,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests/support")]
 
-ORDER = ("startup", "api", "deployment", "idle", "resolver", "services", "serviceproxy", "gateway", "xdspush")
+ORDER = (
+    *("startup", "api", "deployment", "idle", "resolver", "services", "serviceproxy"),
+    *("gateway", "ingresses", "awake", "xdspush"),
+)
 
 
 def main(chosen: list[str]) -> None:
