@@ -1,6 +1,6 @@
 # make demo    set up and show what it does        make test    set up and run all tests
 # make setup   only the virtual environment        make bench   measure, side by side with the peers that are here
-# make lint    format, types, layers               make quick   the tests that need no root (under a minute)
+# make lint    format, types, layers               make quick   the tests that need no root (two minutes)
 # make lock    resolve the dependencies anew       make clean   remove the virtual environment and caches
 # make golden  rewrite the outputs in tests/golden from what the code does now: read the diff before you commit it
 
