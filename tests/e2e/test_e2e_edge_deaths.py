@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import edge
@@ -74,13 +74,23 @@ def test_a_killed_envoy_is_back_with_its_configuration(site):
 
 
 def test_an_envoy_that_starts_without_a_control_plane_serves_what_was_last(site):
-    with without_server(site):
-        os.kill(envoy(site), signal.SIGKILL)
-        until(lambda: edge.curl(site.url, host=HOST, check=False).status == 200, "it serves the last", timeout=30)
-    site.apply(edge.ingress("again", "again.example.com", "web"))
-    # The kubelet tells now what happened meanwhile: for a moment the pod counts as not ready, and nobody is there.
-    follows = lambda: edge.curl(site.url, host="again.example.com", check=False).status == 200
-    until(follows, "it follows the server again")
+    load, before = Load(site.url, host=HOST), restarts(site)
+    with ExitStack() as stack:
+        with without_server(site):
+            os.kill(envoy(site), signal.SIGKILL)
+            until(lambda: edge.curl(site.url, host=HOST, check=False).status == 200, "it serves the last", timeout=30)
+            stack.enter_context(load)
+        # The kubelet tells now what became of the pod meanwhile; that it was not ready once is of no interest any more.
+        site.apply(edge.ingress("again", "again.example.com", "web"))
+        until(lambda: edge.curl(site.url, host="again.example.com").status == 200, "it follows the server again")
+        until(lambda: restarts(site) > before, "the API knows of the restart")
+        time.sleep(0.5)
+    assert load.failed == []
+
+
+def restarts(cluster):
+    (pod,) = cluster.get("pods", "-n", "sampan-system")["items"]
+    return pod["status"]["containerStatuses"][0]["restartCount"]
 
 
 def test_a_rolled_gateway_loses_no_request(site):

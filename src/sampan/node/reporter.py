@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sampan.api import meta
 from sampan.api.meta import Obj
@@ -15,6 +15,9 @@ from sampan.client.types import Client, Preconditions
 
 _log = log.get("node")
 FIRST_RETRY, LAST_RETRY = 0.2, 5.0  # seconds
+# Seconds that a request is left alone when a newer status has come. A server that is there has answered by then; of one
+# that is not, the socket is kept for the next server process, which would be told what was true long ago.
+PATIENCE = 0.2
 
 # What is ours alone: absent from a new status, it goes. All else there (qosClass, ...) stays.
 _OWN = {"phase", "reason", "message", "hostIP", "hostIPs", "podIP", "podIPs", "startTime", "conditions"}
@@ -25,8 +28,9 @@ _OWN |= {"containerStatuses", "initContainerStatuses"}
 class _Entry:
     pod: Obj  # the newest API object known
     status: Obj | None = None
-    sent: Obj | None = None
+    sent: Obj | None = None  # None also while nobody knows whether the server took the last one
     delete: bool = False
+    newer: asyncio.Event = field(default_factory=asyncio.Event)  # than the status that is being sent
 
 
 class Reporter:
@@ -44,6 +48,7 @@ class Reporter:
         entry = self._entry(pod)
         if status != (entry.status or pod.get("status")):
             entry.status = status
+            entry.newer.set()
             self._mark(meta.uid(pod))
 
     def delete(self, pod: Obj) -> None:
@@ -106,9 +111,11 @@ class Reporter:
         others = [c for c in present.get("conditions") or () if c["type"] not in mine]
         whole = {k: v for k, v in present.items() if k not in _OWN} | status
         whole["conditions"] = status["conditions"] + others
+        entry.sent = None
+        entry.newer.clear()
         try:
-            entry.pod = await self._client.update_status("pods", entry.pod | {"status": whole})
-            entry.sent = status
+            if pod := await self._put(entry, entry.pod | {"status": whole}):
+                entry.pod, entry.sent = pod, status
         except ApiError as error:
             if error.code != 409:
                 raise
@@ -116,3 +123,20 @@ class Reporter:
             entry.pod = await self._client.get("pods", meta.name(entry.pod), meta.namespace(entry.pod))
             if meta.uid(entry.pod) != uid:
                 raise ApiError(404, "NotFound", "another pod has the name now") from None
+
+    async def _put(self, entry: _Entry, pod: Obj) -> Obj | None:
+        """The pod as the server has it then. None: given up, as the server is silent and there is a newer status."""
+
+        async def outdated() -> None:
+            await self._clock.sleep(PATIENCE)
+            await entry.newer.wait()
+
+        request = asyncio.ensure_future(self._client.update_status("pods", pod))
+        limit = asyncio.ensure_future(outdated())
+        try:
+            await asyncio.wait((request, limit), return_when=asyncio.FIRST_COMPLETED)
+            return request.result() if request.done() else None
+        finally:
+            limit.cancel()
+            request.cancel()
+            await asyncio.gather(request, limit, return_exceptions=True)  # what was given up is not sent any more
