@@ -40,8 +40,7 @@ class Cluster:
 
     `endpoints` is a key of Proxy.endpoints, or `dns` says (host name, port) to be resolved by the proxy. `service` is
     what people are told when nobody answers ("default/gin-demo"). `http2`: speak it to the endpoints, with `http2_auto`
-    whatever ALPN finds. `max_requests`, `max_connections`: 0 is no limit; more at once are refused with 503. `sticky`:
-    some route to it has a SessionCookie.
+    whatever ALPN finds. `max_requests`, `max_connections`: 0 is no limit; more at once are refused with 503.
     """
 
     name: str
@@ -55,7 +54,6 @@ class Cluster:
     connect_timeout: float = 5.0
     max_connections: int = 0
     max_requests: int = 0
-    sticky: bool = False
     origin: Origin | None = None
 
 

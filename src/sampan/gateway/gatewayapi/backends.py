@@ -22,7 +22,6 @@ class Way(NamedTuple):
 
     http2: bool = False
     plain: bool = False  # bytes: what the Service says of HTTP does not matter
-    sticky: bool = False
     certificate: str = ""
 
 
@@ -84,11 +83,10 @@ def _spoken_to(view: View, service: Key, port: Obj, way: Way, found: Found) -> i
         endpoints=endpoints,
         service=str(service),
         http2=http2,
-        sticky=way.sticky,
         origin=ir.Origin("services", *service),
     )
     # What differs in how it is spoken to is another cluster, with a name that says so.
-    marks = [mark for mark, there in (("http2", http2), ("sticky", way.sticky), ("bytes", way.plain)) if there]
+    marks = [mark for mark, there in (("http2", http2), ("bytes", way.plain)) if there]
     if policy:
         marks.append(f"tls={policy.key.name}")
         tls = replace(policy.tls, client_certificate=way.certificate)

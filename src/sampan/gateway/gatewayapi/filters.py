@@ -142,7 +142,7 @@ def _external_auth(site: Site, effects: Effects, spec: Obj) -> None:
     grpc = spec["protocol"] == "GRPC"
     if spec["protocol"] not in ("HTTP", "GRPC"):
         raise Unusable(f"externalAuth protocol {spec['protocol']} is not known")
-    way = site.way._replace(http2=grpc, sticky=False)
+    way = site.way._replace(http2=grpc)
     name = cluster(site.view, site.by, spec["backendRef"], way, site.found)
     if not name:
         effects.broken = True

@@ -88,7 +88,7 @@ def _rule(
     """Raises Unusable."""
     by = From(kind, meta.namespace(obj))
     session = _session(rule, obj, number)
-    way = Way(_KINDS[kind].http2, sticky=session is not None, certificate=context.certificate)
+    way = Way(_KINDS[kind].http2, certificate=context.certificate)
     site = Site(view, by, way, found, context.scheme, context.port)
     effects = filters.read(site, rule.get("filters") or ())
     name = f"{kind.lower()}/{meta.key(obj)}/{rule.get('name') or number}"

@@ -92,7 +92,6 @@ def cluster(backend: Backend, upstream: Upstream, origin: Origin | None) -> Clus
         lb=plain.lb,
         connect_timeout=plain.connect_timeout,
         max_requests=plain.max_requests,
-        sticky=plain.sticky,
         origin=origin,
     )
 

@@ -84,7 +84,6 @@ def upstream(values: dict[str, Any], tls: UpstreamTls) -> Upstream:
         connect_timeout=values.get("proxy-connect-timeout", 5.0),
         lb=Lb.RING_HASH if "upstream-hash-by" in values else lb,
         max_requests=values.get("limit-connections", 0),
-        sticky=values.get("affinity") == "cookie",
         by_vip=values.get("service-upstream", False),
         tls=tls,
     )

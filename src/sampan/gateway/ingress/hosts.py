@@ -193,7 +193,7 @@ def _chain(
     if through:
         main = next((one for one in locations if one.path == "/" and isinstance(one.backend, Backend)), None)
         if main is not None and isinstance(main.backend, Backend):
-            upstream = replace(main.behavior.upstream, protocol="HTTP", sticky=False)
+            upstream = replace(main.behavior.upstream, protocol="HTTP")
             target = made.target(main.backend, upstream, main)
             return Chain(name, tcp=Tcp((Weighted(target.cluster),), origin=main.origin), origin=main.origin)
         text = f"{PREFIX}ssl-passthrough: host {name} has no path / that leads to a Service; its TLS is terminated"

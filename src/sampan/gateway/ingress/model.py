@@ -47,7 +47,6 @@ class Upstream:
     connect_timeout: float = 5.0
     lb: Lb = Lb.ROUND_ROBIN
     max_requests: int = 0
-    sticky: bool = False
     by_vip: bool = False
     tls: UpstreamTls = UpstreamTls()
 

@@ -122,7 +122,7 @@ def _choices(
         yield "", (), (made.target(location.backend, upstream, location),)
         return
     rules = canary.rules
-    theirs = replace(upstream, lb=canary.upstream.lb, sticky=canary.upstream.sticky, by_vip=canary.upstream.by_vip)
+    theirs = replace(upstream, lb=canary.upstream.lb, by_vip=canary.upstream.by_vip)
     stable = (made.target(location.backend, upstream, location),)
     other = (made.target(canary.backend, theirs, location),)
     if rules.header:
