@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -49,6 +50,20 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"{self.status} {self.headers} {self.body[:300]!r}"
+
+
+def faults(
+    case: golden.Case,
+    ask: Callable[[golden.Request], Answer],
+    wrong: Callable[[golden.Request, Answer], dict[str, Any]],
+) -> dict[str, tuple[dict[str, Any], Answer]]:
+    """Each request of the case that did not become what it should: what is wrong, and the whole answer."""
+    bad = {}
+    for request in case.requests:
+        answer = ask(request)
+        if found := wrong(request, answer):
+            bad[str(request)] = found, answer
+    return bad
 
 
 class EnvoyLab:

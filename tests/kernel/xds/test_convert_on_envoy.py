@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import urlsplit
+from dataclasses import replace
+from typing import Any
 
 import gatewaycases
 import golden
 import ingresscases
 import pytest
-from envoylab import Answer, EnvoyLab
-from gatewaylab import addresses, push, wrong
+from envoylab import Answer, EnvoyLab, faults
+from gatewaylab import addresses, ask, push, wrong
 from golden import Case, Request
 
 from sampan.gateway import gatewayapi, ingress
@@ -23,24 +22,15 @@ from sampan.gateway.types import Resources, Result
 CASES = [case for case in golden.cases("convert") if case.requests]
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnvoyLab]:
-    lab = EnvoyLab(Path(tmp_path_factory.mktemp("envoy")))
-    try:
-        yield lab
-    finally:
-        lab.close()
-
-
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_both_sides_do_what_the_case_says(lab: EnvoyLab, case: Case) -> None:
     written = ingresscases.full(case.input)
     now = [_current(obj) if obj["kind"] == "Ingress" else obj for obj in written]
     old = ingresscases.made(now)
-    assert faults(lab, case, old, push(lab, ingress.translate(old))) == {}
+    assert unlike(lab, case, old, push(lab, ingress.translate(old))) == {}
     others = [obj for obj in written if obj["kind"] != "Ingress"]
     new = gatewaycases.made([*others, *convert(written).manifests])
-    assert faults(lab, case, new, push(lab, gatewayapi.translate(new))) == {}
+    assert unlike(lab, case, new, push(lab, gatewayapi.translate(new))) == {}
 
 
 def _current(obj: dict) -> dict:
@@ -49,23 +39,15 @@ def _current(obj: dict) -> dict:
     return made
 
 
-def faults(lab: EnvoyLab, case: Case, resources: Resources, result: Result) -> dict[str, object]:
-    bad: dict[str, object] = {}
-    for request in case.requests:
-        answer = ask(lab, resources, request)
+def unlike(lab: EnvoyLab, case: Case, resources: Resources, result: Result) -> dict[str, object]:
+    """`backend` in a case: who shall answer, whatever the clusters are called on either side."""
+
+    def not_as_wanted(request: Request, answer: Answer) -> dict[str, Any]:
         expect = dict(request.expect)
         backend = expect.pop("backend", None)
-        found: dict[str, object] = wrong(Request(request.url, expect=expect), answer, result)
+        found = wrong(replace(request, expect=expect), answer, result)
         if backend and answer.status == 200 and answer.seen["ip"] != addresses(result)[backend]:
             found["backend"] = answer.seen["ip"]
-        if found:
-            bad[str(request)] = (found, answer)
-    return bad
+        return found
 
-
-def ask(lab: EnvoyLab, resources: Resources, request: Request) -> Answer:
-    parts = urlsplit(request.url)
-    wanted = 443 if parts.scheme == "https" else 80
-    (inner,) = (port for (_, number), port in resources.ports.items() if number == wanted)
-    url = parts._replace(netloc=f"{parts.hostname}:{inner}").geturl()
-    return lab.request(url, request.method, {"host": parts.netloc, **request.headers})
+    return dict(faults(case, lambda request: ask(lab, resources, request), not_as_wanted))

@@ -9,7 +9,6 @@ import hashlib
 import socket
 import ssl
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,15 +46,6 @@ def configuration() -> ir.Proxy:
         endpoints={"one": ir.Endpoints("one", members)},
         secrets={"cert": ir.Secret("cert", chain, key)},
     )
-
-
-@pytest.fixture(scope="module")
-def envoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnvoyLab]:
-    lab = EnvoyLab(Path(tmp_path_factory.mktemp("envoy")))
-    try:
-        yield lab
-    finally:
-        lab.close()
 
 
 @pytest.fixture

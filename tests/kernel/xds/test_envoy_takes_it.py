@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import golden
 import pytest
 import xdscases
-from envoylab import Answer, EnvoyLab
+from envoylab import Answer, EnvoyLab, faults
 from golden import Case, Request
 
 CASES = golden.cases("xds")
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnvoyLab]:
-    lab = EnvoyLab(Path(tmp_path_factory.mktemp("envoy")))
-    try:
-        yield lab
-    finally:
-        lab.close()
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_nothing_is_refused(lab: EnvoyLab, case: Case) -> None:
     assert lab.push(xdscases.built(case)) == {}
     lab.wait_until_ready()
-    for request in case.requests:
-        answer = lab.request(request.url, request.method, dict(request.headers), request.body.encode() or None)
-        assert wrong(request, answer, case) == {}, f"{request}: {answer}"
+    ask = lambda one: lab.request(one.url, one.method, dict(one.headers), one.body.encode() or None)
+    assert faults(case, ask, lambda request, answer: wrong(request, answer, case)) == {}
 
 
 def wrong(request: Request, answer: Answer, case: Case) -> dict[str, object]:

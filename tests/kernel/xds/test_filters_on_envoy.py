@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import golden
@@ -29,15 +28,6 @@ URL = "http://h:10080"
 def proxy() -> ir.Proxy:
     (case,) = [case for case in golden.cases("xds") if case.path.stem == "policies"]
     return irload.proxy(case.input)
-
-
-@pytest.fixture(scope="module")
-def envoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnvoyLab]:
-    lab = EnvoyLab(Path(tmp_path_factory.mktemp("envoy")))
-    try:
-        yield lab
-    finally:
-        lab.close()
 
 
 @pytest.fixture

@@ -27,15 +27,6 @@ from sampan.xds.build import Builder
 TLS_PORT, SCRIPT_PORT = 9443, 9080
 
 
-@pytest.fixture(scope="module")
-def envoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnvoyLab]:
-    lab = EnvoyLab(Path(tmp_path_factory.mktemp("envoy")))
-    try:
-        yield lab
-    finally:
-        lab.close()
-
-
 def configured(lab: EnvoyLab, *entries: dict[str, Any], port: int = UPSTREAM_PORT) -> Resources:
     """`port`: where the endpoints of all Services listen."""
     resources = gatewaycases.made(list(entries))

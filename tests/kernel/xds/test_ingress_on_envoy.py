@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from envoylab import Answer, EnvoyLab
+from envoylab import Answer, EnvoyLab, faults
 from gatewaylab import push, wrong
 from golden import Case, Request
 
@@ -26,24 +25,11 @@ from sampan.gateway.ingress import translate
 CASES = golden.cases("ingress")
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnvoyLab]:
-    lab = EnvoyLab(Path(tmp_path_factory.mktemp("envoy")))
-    try:
-        yield lab
-    finally:
-        lab.close()
-
-
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_envoy_does_what_the_case_says(lab: EnvoyLab, case: Case) -> None:
     result = push(lab, translate(ingresscases.resources(case)))
-    bad = {}
-    for request in case.requests:
-        answer = ask(lab, request)
-        if faults := wrong(request, answer, result):
-            bad[str(request)] = (faults, answer)
-    assert bad == {}
+    found = faults(case, lambda request: ask(lab, request), lambda request, answer: wrong(request, answer, result))
+    assert found == {}
 
 
 def ask(lab: EnvoyLab, request: Request) -> Answer:

@@ -7,8 +7,6 @@ from __future__ import annotations
 import base64
 import os
 import random
-from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import gatewaycases
@@ -31,15 +29,6 @@ from sampan.xds.types import Snapshot
 
 MADE_UP = int(os.environ.get("SAMPAN_MADE_UP", "25"))
 SEED = os.environ.get("SAMPAN_SEED", "1")
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnvoyLab]:
-    lab = EnvoyLab(Path(tmp_path_factory.mktemp("envoy")))
-    try:
-        yield lab
-    finally:
-        lab.close()
 
 
 @pytest.mark.parametrize("case", golden.cases("ingress"), ids=str)
