@@ -15,7 +15,7 @@ import grpc
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import any_pb2
 
-from sampan.xds.types import TYPES, Snapshot
+from sampan.xds.types import CLUSTER, ENDPOINTS, TYPES, Snapshot
 
 METHOD = "DeltaAggregatedResources"
 
@@ -127,6 +127,9 @@ class _Stream:
             if not changed and not removed and url in self._answered:
                 continue
             self._answered.add(url)  # the first answer to a type may be that there is nothing
+            if url == CLUSTER and changed:
+                # A new cluster does not get warm without its endpoints, which Envoy does not ask for when it has them.
+                self._sent[ENDPOINTS] = dict.fromkeys(self._sent.get(ENDPOINTS, ()), "")
             self._nonce += 1
             response = discovery_pb2.DeltaDiscoveryResponse(type_url=url, nonce=f"{self._nonce}")
             for one in changed:
