@@ -5,7 +5,7 @@ nothing to do, and parts that did not change stay the same objects, so a builder
 It knows neither Kubernetes kinds nor Envoy's messages. Durations are seconds, sizes are bytes, ratios are 0 to 1.
 """
 
-from sampan.ir.cluster import Cluster, Endpoint, Endpoints, Lb, UpstreamTls
+from sampan.ir.cluster import UNSENT, Cluster, Endpoint, Endpoints, Lb, Retry, UpstreamTls
 from sampan.ir.common import HeaderChanges, Kind, Origin, ValueMatch
 from sampan.ir.listener import Http, Listener, ListenerTls, Protocol, SniChain, Tcp, Weighted
 from sampan.ir.passwords import SUPPORTED_HASHES, supported_hash
@@ -28,7 +28,6 @@ from sampan.ir.route import (
     PathMatch,
     Redirect,
     Respond,
-    Retry,
     Rewrite,
     Route,
     RouteTable,
@@ -38,6 +37,7 @@ from sampan.ir.route import (
 
 __all__ = [
     "SUPPORTED_HASHES",
+    "UNSENT",
     "BasicAuth",
     "Cluster",
     "Cors",

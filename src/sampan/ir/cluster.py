@@ -17,6 +17,24 @@ class Lb(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again, elsewhere when there is an elsewhere.
+
+    `on`: Envoy's names of conditions ("connect-failure", "reset", "5xx", …); `codes`: statuses to retry.
+    `attempts`: tries beyond the first. `backoff`: 0 is the proxy's default.
+    """
+
+    attempts: int
+    on: tuple[str, ...]
+    codes: tuple[int, ...] = ()
+    backoff: float = 0.0
+
+
+UNSENT = Retry(2, ("connect-failure", "refused-stream", "reset-before-request"))
+"""What has not reached anybody may always be sent elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamTls:
     """Speak TLS to the endpoints.
 
@@ -41,6 +59,7 @@ class Cluster:
     `endpoints` is a key of Proxy.endpoints, or `dns` says (host name, port) to be resolved by the proxy. `service` is
     what people are told when nobody answers ("default/gin-demo"). `http2`: speak it to the endpoints, with `http2_auto`
     whatever ALPN finds. `max_requests`, `max_connections`: 0 is no limit; more at once are refused with 503.
+    `retry` None: one try.
     """
 
     name: str
@@ -54,6 +73,7 @@ class Cluster:
     connect_timeout: float = 5.0
     max_connections: int = 0
     max_requests: int = 0
+    retry: Retry | None = UNSENT
     origin: Origin | None = None
 
 

@@ -83,26 +83,12 @@ class Mirror:
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
-    """Try again, elsewhere when there is an elsewhere.
-
-    `on`: Envoy's names of conditions ("connect-failure", "reset", "5xx", …); `codes`: statuses to retry.
-    `attempts`: tries beyond the first. `per_try_timeout`, `backoff`: 0 is the proxy's default.
-    """
-
-    attempts: int
-    on: tuple[str, ...]
-    codes: tuple[int, ...] = ()
-    per_try_timeout: float = 0.0
-    backoff: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Forward:
     """Send the request to one of `targets`, chosen by weight for each request.
 
     `timeout`: until the whole answer is there, 0 is for ever; `idle_timeout`: without a byte in either direction, 0 is
-    for ever. `upgrades`: protocols a connection may be upgraded to ("websocket").
+    for ever; `try_timeout`: of a single try, where the cluster has retries, 0 is for ever. `upgrades`: protocols a
+    connection may be upgraded to ("websocket").
     `hash_on`: what consistent hashing looks at: "header:NAME", "cookie:NAME", "source-ip", "path", "query:NAME".
     """
 
@@ -110,7 +96,7 @@ class Forward:
     rewrite: Rewrite | None = None
     timeout: float = 0.0
     idle_timeout: float = 300.0
-    retry: Retry | None = None
+    try_timeout: float = 0.0
     mirrors: tuple[Mirror, ...] = ()
     upgrades: tuple[str, ...] = ("websocket",)
     hash_on: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -23,6 +24,7 @@ class Way(NamedTuple):
     http2: bool = False
     plain: bool = False  # bytes: what the Service says of HTTP does not matter
     certificate: str = ""
+    retry: ir.Retry | None = ir.UNSENT
 
 
 @dataclass(slots=True)
@@ -83,6 +85,7 @@ def _spoken_to(view: View, service: Key, port: Obj, way: Way, found: Found) -> i
         endpoints=endpoints,
         service=str(service),
         http2=http2,
+        retry=way.retry,
         origin=ir.Origin("services", *service),
     )
     # What differs in how it is spoken to is another cluster, with a name that says so.
@@ -95,4 +98,6 @@ def _spoken_to(view: View, service: Key, port: Obj, way: Way, found: Found) -> i
             marks.append(f"as={way.certificate}")
         if policy.roots:
             found.secrets[policy.roots.name] = policy.roots
+    if way.retry != ir.UNSENT:
+        marks.append(f"retry={hashlib.sha256(repr(way.retry).encode()).hexdigest()[:8]}")
     return replace(made, name="?".join([made.name, *([",".join(marks)] if marks else [])]))

@@ -123,7 +123,8 @@ def _actions(site: Site, rule: Obj, effects: Effects) -> Iterator[tuple[float, _
     """
     refs = rule.get("backendRefs") or []
     own = [filters.read(site, ref.get("filters") or ()) for ref in refs]
-    names = [cluster(site.view, site.by, ref, site.way, site.found) for ref in refs]
+    way = site.way._replace(retry=_retry(rule))
+    names = [cluster(site.view, site.by, ref, way, site.found) for ref in refs]
     if effects.broken:
         yield 1.0, ir.Respond(500), effects
         return
@@ -182,11 +183,11 @@ def _both(first: ir.Rewrite | None, second: ir.Rewrite | None) -> ir.Rewrite | N
 def _forward(rule: Obj, effects: Effects) -> ir.Forward:
     timeouts = rule.get("timeouts") or {}
     whole, one_try = _seconds(timeouts.get("request")), _seconds(timeouts.get("backendRequest"))
-    retry = _retry(rule.get("retry"), one_try)
     # Without retries there is one try, and the shorter of both limits holds.
-    limits = [limit for limit in (whole, 0.0 if retry else one_try) if limit]
-    timeout = min(limits, default=0.0)
-    made = ir.Forward((), effects.rewrite, timeout, retry=retry, mirrors=tuple(effects.mirrors))
+    several = rule.get("retry") is not None
+    timeout = min((limit for limit in (whole, 0.0 if several else one_try) if limit), default=0.0)
+    try_timeout = one_try if several else 0.0
+    made = ir.Forward((), effects.rewrite, timeout, try_timeout=try_timeout, mirrors=tuple(effects.mirrors))
     # Whoever says how long a request may take, or that it may take for ever, is not cut short for being silent.
     return replace(made, idle_timeout=0.0) if timeouts and not 0 < timeout < made.idle_timeout else made
 
@@ -195,14 +196,15 @@ def _seconds(text: str | None) -> float:
     return (duration.parse(text) or 0.0) if text else 0.0
 
 
-def _retry(spec: Obj | None, one_try: float) -> ir.Retry | None:
+def _retry(rule: Obj) -> ir.Retry:
+    """Where nothing is said of retries, what did not reach anybody is sent elsewhere, as Istio does it."""
+    spec = rule.get("retry")
     if spec is None:
-        return None
+        return ir.UNSENT
     return ir.Retry(
         spec.get("attempts", 1),
         _RETRY_ON,
         tuple(spec.get("codes") or ()),
-        one_try,
         _seconds(spec.get("backoff")),
     )
 

@@ -92,6 +92,7 @@ def cluster(backend: Backend, upstream: Upstream, origin: Origin | None) -> Clus
         lb=plain.lb,
         connect_timeout=plain.connect_timeout,
         max_requests=plain.max_requests,
+        retry=plain.retry,
         origin=origin,
     )
 

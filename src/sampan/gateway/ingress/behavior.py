@@ -10,7 +10,7 @@ from sampan.gateway.ingress import guards
 from sampan.gateway.ingress.annotations import PREFIX, Read
 from sampan.gateway.ingress.answers import unavailable
 from sampan.gateway.ingress.external import Problem
-from sampan.gateway.ingress.forwarding import forward, request_headers, response_headers
+from sampan.gateway.ingress.forwarding import forward, request_headers, response_headers, retry
 from sampan.gateway.ingress.look import Look
 from sampan.gateway.ingress.model import Behavior, Canary, Extras, Upstream
 from sampan.gateway.ingress.policies import cors, errors, limits, session
@@ -86,6 +86,7 @@ def upstream(values: dict[str, Any], tls: UpstreamTls) -> Upstream:
         max_requests=values.get("limit-connections", 0),
         by_vip=values.get("service-upstream", False),
         tls=tls,
+        retry=retry(values),
     )
 
 

@@ -11,10 +11,8 @@ from sampan.gateway.ingress.annotations import PREFIX, Read
 from sampan.gateway.ingress.external import Problem, asked
 from sampan.gateway.ingress.look import Look
 from sampan.gateway.ingress.model import Extras
-from sampan.ir import BasicAuth, Forward, HeaderChanges, Mirror, Retry
+from sampan.ir import UNSENT, BasicAuth, Forward, HeaderChanges, Mirror, Retry
 
-# What nginx calls an error, as far as the request has not reached the backend: trying again is always safe.
-_UNSENT = ("connect-failure", "refused-stream", "reset-before-request")
 _UNLIMITED_TRIES = 10
 _CLIENT_HEADERS = ("ssl-client-cert", "ssl-client-verify", "ssl-client-subject-dn", "ssl-client-issuer-dn")
 
@@ -26,18 +24,18 @@ def forward(read: Read, look: Look, extras: Extras) -> Forward:
     return Forward(
         (),
         idle_timeout=waits,
-        retry=_retry(values),
         mirrors=_mirrors(read, look, extras),
         hash_on=values.get("upstream-hash-by", ()),
     )
 
 
-def _retry(values: dict[str, Any]) -> Retry | None:
+def retry(values: dict[str, Any]) -> Retry | None:
+    """What nginx calls an error is tried again as far as the request has not reached the backend."""
     words = values.get("proxy-next-upstream", ("error", "timeout"))
     tries = values.get("proxy-next-upstream-tries", 3)
     if "off" in words or tries == 1:
         return None
-    on = list(_UNSENT) if "error" in words or "timeout" in words else []
+    on = list(UNSENT.on) if "error" in words or "timeout" in words else []
     if on and "non_idempotent" in words:
         on.append("reset")
     codes = tuple(int(word[5:]) for word in words if word.startswith("http_"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sampan.gateway.types import Notice, Ref
 from sampan.ir import (
+    UNSENT,
     Cluster,
     Forward,
     HeaderChanges,
@@ -15,6 +16,7 @@ from sampan.ir import (
     Policies,
     Redirect,
     Respond,
+    Retry,
     Secret,
     Tcp,
     UpstreamTls,
@@ -49,6 +51,7 @@ class Upstream:
     max_requests: int = 0
     by_vip: bool = False
     tls: UpstreamTls = UpstreamTls()
+    retry: Retry | None = UNSENT
 
 
 @dataclass(frozen=True, slots=True)

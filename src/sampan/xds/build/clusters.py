@@ -78,8 +78,7 @@ def _shape(cluster: ir.Cluster, secrets: Container[str]) -> Message:
     else:
         made.type = cluster_pb2.Cluster.EDS
         made.eds_cluster_config.eds_config.CopyFrom(ads())
-    if options := http_options(cluster):
-        made.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(typed(options))
+    made.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(typed(http_options(cluster)))
     if cluster.tls:
         context = tls_context(cluster.tls, cluster.http2 and not cluster.http2_auto, secrets)
         socket = base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=typed(context))

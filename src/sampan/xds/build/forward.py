@@ -1,15 +1,14 @@
-"""Sending a request on: targets, timeouts, retries, mirrors, upgrades, hashing."""
+"""Sending a request on: targets, timeouts, mirrors, upgrades, hashing."""
 
 from __future__ import annotations
 
 from envoy.config.route.v3 import route_components_pb2
-from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 
 from sampan import ir
 from sampan.xds.build.headers import change_request, change_response
 from sampan.xds.build.rewrites import rewrite
 from sampan.xds.build.tcp_proxy import NOBODY
-from sampan.xds.messages import Message, boolean, duration, extension, share, uint32
+from sampan.xds.messages import Message, boolean, duration, share, uint32
 
 # What the HTTP connection manager says for all routes; a route repeats only what differs.
 STREAM_IDLE_TIMEOUT = 300.0
@@ -27,10 +26,11 @@ def forward(made: Message, wanted: ir.Forward, path: ir.PathMatch) -> None:
     action.timeout.CopyFrom(duration(wanted.timeout))
     if wanted.idle_timeout != STREAM_IDLE_TIMEOUT:
         action.idle_timeout.CopyFrom(duration(wanted.idle_timeout))
+    if wanted.try_timeout:
+        # All else of retries Envoy takes from the cluster: see retries.py.
+        action.retry_policy.per_try_timeout.CopyFrom(duration(wanted.try_timeout))
     if wanted.rewrite:
         rewrite(action, wanted.rewrite, path)
-    if wanted.retry:
-        action.retry_policy.CopyFrom(_retry(wanted.retry))
     action.request_mirror_policies.extend(map(_mirror, wanted.mirrors))
     if wanted.upgrades != UPGRADES:
         for protocol in dict.fromkeys((*UPGRADES, *wanted.upgrades)):
@@ -49,26 +49,6 @@ def _targets(action: Message, targets: tuple[ir.Target, ...]) -> None:
         made = action.weighted_clusters.clusters.add(name=target.cluster or NOBODY, weight=uint32(target.weight))
         change_request(made, target.request_headers)
         change_response(made, target.response_headers)
-
-
-def _retry(wanted: ir.Retry) -> Message:
-    """Elsewhere: up to three picks that avoid those who have failed already."""
-    conditions = wanted.on + (("retriable-status-codes",) if wanted.codes else ())
-    made = route_components_pb2.RetryPolicy(
-        retry_on=",".join(dict.fromkeys(conditions)),
-        num_retries=uint32(wanted.attempts),
-        retriable_status_codes=wanted.codes,
-        host_selection_retry_max_attempts=3,
-    )
-    previous = extension("envoy.retry_host_predicates.previous_hosts", previous_hosts_pb2.PreviousHostsPredicate())
-    made.retry_host_predicate.add(name=previous.name, typed_config=previous.typed_config)
-    if wanted.per_try_timeout:
-        made.per_try_timeout.CopyFrom(duration(wanted.per_try_timeout))
-    if wanted.backoff:
-        made.retry_back_off.base_interval.CopyFrom(duration(wanted.backoff))
-        # The default maximum is ten times a base of 25 ms: a longer base would be refused.
-        made.retry_back_off.max_interval.CopyFrom(duration(wanted.backoff * 10))
-    return made
 
 
 def _mirror(wanted: ir.Mirror) -> Message:

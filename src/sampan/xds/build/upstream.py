@@ -1,4 +1,4 @@
-"""How a cluster speaks to its endpoints: TLS and the version of HTTP."""
+"""How a cluster speaks to its endpoints: TLS, the version of HTTP, trying again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.matcher.v3 import string_pb2
 
 from sampan import ir
+from sampan.xds.build.retries import retry_policy
 from sampan.xds.build.secrets import NO_CERTIFICATE, by_name, system_roots, tls_parameters
 from sampan.xds.messages import Message, uint32
 
@@ -23,15 +24,17 @@ def http2_options() -> Message:
     )
 
 
-def http_options(cluster: ir.Cluster) -> Message | None:
-    """None: HTTP/1.1, which needs no words."""
-    options = http_protocol_options_pb2.HttpProtocolOptions
+def http_options(cluster: ir.Cluster) -> Message:
+    made = http_protocol_options_pb2.HttpProtocolOptions()
+    if cluster.retry:
+        made.retry_policy.CopyFrom(retry_policy(cluster.retry))
     if cluster.http2_auto and cluster.tls:
-        auto = options.AutoHttpConfig(http2_protocol_options=http2_options())
-        return options(auto_config=auto)
-    if cluster.http2:
-        return options(explicit_http_config=options.ExplicitHttpConfig(http2_protocol_options=http2_options()))
-    return None
+        made.auto_config.http2_protocol_options.CopyFrom(http2_options())
+    elif cluster.http2:
+        made.explicit_http_config.http2_protocol_options.CopyFrom(http2_options())
+    else:
+        made.explicit_http_config.http_protocol_options.SetInParent()
+    return made
 
 
 def tls_context(tls: ir.UpstreamTls, http2: bool, secrets: Container[str]) -> Message:
