@@ -1,5 +1,7 @@
 """Services, slices and pods as short as the tests of the service proxy want them."""
 
+import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 from sampan.serviceproxy.model import NodeFacts
@@ -48,3 +50,19 @@ def pod(name: str, ip: str, node: str = "a", ready: bool = True, **labels: str) 
             "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
         },
     }
+
+
+async def during(loop: Coroutine[Any, Any, None], scene: Coroutine[Any, Any, None]) -> None:
+    """The scene, while a loop that never ends by itself runs beside it."""
+    task = asyncio.create_task(loop)
+    try:
+        await asyncio.wait_for(scene, 5)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def settled() -> None:
+    """Until all that can happen without time passing has happened."""
+    for _ in range(20):
+        await asyncio.sleep(0)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from proxyworld import service
+from proxyworld import during, service, settled
 
 from sampan.api.meta import Key
 from sampan.base.clock import FakeClock
@@ -92,21 +92,15 @@ def play(scene: Callable[[HostPorts, Machine], Awaitable[None]]) -> None:
         machine = Machine()
         tell = lambda about, text: machine.told.append((about["metadata"]["name"], text))
         ports = HostPorts("t", FakeClock(), tell=tell, claims=HostClaims(machine.listen), apply=machine.apply)
-        task = asyncio.create_task(ports.run())
-        await settled()
-        machine.texts.clear()
-        try:
-            await asyncio.wait_for(scene(ports, machine), 5)
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+
+        async def from_now_on() -> None:
+            await settled()
+            machine.texts.clear()
+            await scene(ports, machine)
+
+        await during(ports.run(), from_now_on())
 
     asyncio.run(main())
-
-
-async def settled() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 def test_it_follows_its_service() -> None:

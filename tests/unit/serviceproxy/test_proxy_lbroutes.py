@@ -1,11 +1,11 @@
 """Addresses with externalTrafficPolicy Local lead to a node that has an endpoint, and stay there while it has one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from proxyworld import A, B, endpoint, service, slice_of
+from proxyworld import A, B, during, endpoint, service, settled, slice_of
 
 from sampan.base.clock import FakeClock
 from sampan.base.errors import ProcessError
@@ -74,51 +74,41 @@ class Kernel:
             raise ProcessError(["ip"], 1, "no")
 
 
-def play(scene: Callable[[LbRoutes, Kernel, FakeClock], Awaitable[None]], kernel: Kernel) -> None:
+def play(scene: Callable[[LbRoutes, Kernel, FakeClock], Coroutine[Any, Any, None]], kernel: Kernel) -> None:
     async def main() -> None:
         clock = FakeClock()
         routes = LbRoutes("sp0-lan", NODES, clock, apply=kernel.apply, read=kernel.read)
         routes.service_changed(None, balanced())
         routes.slice_changed(None, slice_of(ON_A, ON_B))
-        task = asyncio.create_task(routes.run())
-        try:
-            await asyncio.wait_for(scene(routes, kernel, clock), 5)
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await during(routes.run(), scene(routes, kernel, clock))
 
     asyncio.run(main())
 
 
-async def settle() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
 def test_a_route_follows_its_endpoints_and_goes_with_them() -> None:
     async def scene(routes: LbRoutes, kernel: Kernel, _: FakeClock) -> None:
-        await settle()
+        await settled()
         assert kernel.routes == {IP: A.ip}
         routes.slice_changed(slice_of(ON_A, ON_B), slice_of(ON_B))
-        await settle()
+        await settled()
         assert kernel.routes == {IP: B.ip}
         routes.slice_changed(slice_of(ON_B), slice_of(ON_A, ON_B))
-        await settle()
+        await settled()
         assert kernel.routes == {IP: B.ip}
         routes.slice_changed(slice_of(ON_A, ON_B), None)
-        await settle()
+        await settled()
         assert kernel.routes == {}
         routes.slice_changed(None, slice_of(ON_A))
         routes.service_changed(balanced(), balanced(ip="172.30.0.130"))
-        await settle()
+        await settled()
         assert kernel.routes == {"172.30.0.130": A.ip}
         changes = kernel.changes
         routes.service_changed(None, balanced("Cluster", "172.30.0.131", "other"))
         routes.slice_changed(None, slice_of(ON_A, name="other"))
-        await settle()
+        await settled()
         assert kernel.changes == changes
         routes.service_changed(balanced(ip="172.30.0.130"), balanced("Cluster", "172.30.0.130"))
-        await settle()
+        await settled()
         assert kernel.routes == {}
 
     play(scene, Kernel())
@@ -126,7 +116,7 @@ def test_a_route_follows_its_endpoints_and_goes_with_them() -> None:
 
 def test_a_new_process_adopts_what_is_there() -> None:
     async def scene(routes: LbRoutes, kernel: Kernel, _: FakeClock) -> None:
-        await settle()
+        await settled()
         assert kernel.routes == {IP: B.ip}
         assert kernel.changes == 1  # the other one went
 
@@ -135,11 +125,11 @@ def test_a_new_process_adopts_what_is_there() -> None:
 
 def test_after_a_failure_all_again() -> None:
     async def scene(routes: LbRoutes, kernel: Kernel, clock: FakeClock) -> None:
-        await settle()
+        await settled()
         assert kernel.routes == {"172.30.0.141": A.ip, IP: "172.30.0.9"}
         assert not routes.synced()
         await clock.advance(1)
-        await settle()
+        await settled()
         assert kernel.routes == {IP: A.ip}
         assert routes.synced()
 
@@ -149,7 +139,7 @@ def test_after_a_failure_all_again() -> None:
 def test_only_addresses_of_the_pool_are_routed() -> None:
     async def scene(routes: LbRoutes, kernel: Kernel, _: FakeClock) -> None:
         routes.service_changed(None, balanced(ip="192.0.2.1"))
-        await settle()
+        await settled()
         assert kernel.routes == {}
 
     play(scene, Kernel())

@@ -1,10 +1,10 @@
 """The loop around the rules: coalescing, recovery, draining, NodePorts and UDP flows. In virtual time, no kernel."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from proxyworld import VIP, A, endpoint, node_port, service, slice_of
+from proxyworld import VIP, A, during, endpoint, node_port, service, settled, slice_of
 
 from sampan.base.clock import FakeClock
 from sampan.base.errors import ProcessError
@@ -43,25 +43,17 @@ class Kernel:
 
 
 def play(
-    scene: Callable[[ServiceProxy, Kernel, FakeClock], Awaitable[None]], failures: int = 0, names: Names = NOTHING
+    scene: Callable[[ServiceProxy, Kernel, FakeClock], Coroutine[Any, Any, None]],
+    failures: int = 0,
+    names: Names = NOTHING,
 ) -> None:
     async def main() -> None:
         kernel, clock = Kernel(failures, names), FakeClock()
         proxy = ServiceProxy(A, clock, apply=kernel.apply, read=kernel.read, forget=kernel.forget)
         assert not proxy.synced()
-        task = asyncio.create_task(proxy.run())
-        try:
-            await asyncio.wait_for(scene(proxy, kernel, clock), 5)
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await during(proxy.run(), scene(proxy, kernel, clock))
 
     asyncio.run(main())
-
-
-async def settle() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 def feed(proxy: ServiceProxy, *endpoints: Any, svc: Any = None) -> None:
@@ -73,15 +65,15 @@ def test_first_the_whole_then_differences() -> None:
     async def scene(proxy: ServiceProxy, kernel: Kernel, _: FakeClock) -> None:
         await proxy.wait_synced()
         feed(proxy, endpoint("10.244.0.2"))
-        await settle()
+        await settled()
         assert [text.startswith("add table") for text in kernel.texts] == [True, False]
         assert proxy.rules.targets() == {"10.244.0.2"}
         proxy.slice_changed(slice_of(), None)
-        await settle()
+        await settled()
         assert proxy.rules.targets() == set()
         assert "reject" in kernel.texts[-1]
         proxy.service_changed(service(), None)
-        await settle()
+        await settled()
         assert not proxy.rules.services
 
     play(scene)
@@ -92,12 +84,12 @@ def test_changes_during_a_transaction_are_one() -> None:
         await proxy.wait_synced()
         kernel.gate.clear()
         feed(proxy, endpoint("10.244.0.2"))
-        await settle()
+        await settled()
         for last in range(3, 50):
             proxy.slice_changed(None, slice_of(endpoint(f"10.244.0.{last}")))
             await asyncio.sleep(0)
         kernel.gate.set()
-        await settle()
+        await settled()
         assert len(kernel.texts) == 3
         assert proxy.rules.targets() == {"10.244.0.49"}
 
@@ -107,10 +99,10 @@ def test_changes_during_a_transaction_are_one() -> None:
 def test_an_equal_object_is_silence() -> None:
     async def scene(proxy: ServiceProxy, kernel: Kernel, _: FakeClock) -> None:
         feed(proxy, endpoint("10.244.0.2"))
-        await settle()
+        await settled()
         before = len(kernel.texts)
         feed(proxy, endpoint("10.244.0.2"))
-        await settle()
+        await settled()
         assert len(kernel.texts) == before
 
     play(scene)
@@ -119,7 +111,7 @@ def test_an_equal_object_is_silence() -> None:
 def test_a_failure_means_all_again_after_a_growing_pause() -> None:
     async def scene(proxy: ServiceProxy, kernel: Kernel, clock: FakeClock) -> None:
         feed(proxy, endpoint("10.244.0.2"))
-        await settle()
+        await settled()
         assert (len(kernel.texts), proxy.synced()) == (1, False)
         await clock.advance(0.1)
         assert (len(kernel.texts), proxy.synced()) == (2, False)
@@ -140,14 +132,14 @@ def test_caught_up_when_the_kernel_knows_all_that_was_told() -> None:
         kernel.gate.clear()
         proxy.slice_changed(None, slice_of(endpoint("10.244.0.3")))
         first = asyncio.create_task(proxy.caught_up())
-        await settle()
+        await settled()
         proxy.slice_changed(None, slice_of(endpoint("10.244.0.4")))  # comes while nft runs: the next transaction
         second = asyncio.create_task(proxy.caught_up())
-        await settle()
+        await settled()
         assert (first.done(), second.done()) == (False, False)
         kernel.failures = 1
         kernel.gate.set()
-        await settle()
+        await settled()
         assert (first.done(), second.done()) == (False, False)
         await clock.advance(0.1)
         assert (first.done(), second.done()) == (True, True)
@@ -162,7 +154,7 @@ def test_a_table_that_is_there_is_renewed_in_place_and_made_anew_when_that_fails
 
     async def scene(proxy: ServiceProxy, kernel: Kernel, clock: FakeClock) -> None:
         feed(proxy, endpoint("10.244.0.2"))
-        await settle()
+        await settled()
         assert "delete table" not in kernel.texts[0]
         assert "flush map ip sampan service-ips\n" in kernel.texts[0]
         assert "delete chain ip sampan gone\n" in kernel.texts[0]
@@ -181,7 +173,7 @@ def test_a_slice_that_changes_its_service() -> None:
         moved = slice_of(endpoint("10.244.0.2"), name="other")
         moved["metadata"]["name"] = "web-1"
         proxy.slice_changed(slice_of(endpoint("10.244.0.2")), moved)
-        await settle()
+        await settled()
         assert proxy.rules.targets() == set()
 
     play(scene)
@@ -196,7 +188,7 @@ def test_udp_targets_that_changed_are_forgotten() -> None:
         proxy.slice_changed(None, slice_of(endpoint("10.244.0.2"), ports=ports))
         await proxy.wait_synced()
         proxy.slice_changed(None, slice_of(endpoint("10.244.0.3"), ports=ports))
-        await settle()
+        await settled()
         assert kernel.forgotten[-1] == {Frontend(VIP, "udp", 53): frozenset({("10.244.0.3", 53)})}
 
     play(scene)
@@ -220,14 +212,14 @@ def test_host_ports() -> None:
         ports = HostPorts("sampan-dev", FakeClock(), apply=kernel.apply)
         ports.service_changed(None, node_port())
         task = asyncio.create_task(ports.run())
-        await settle()
+        await settled()
         ports.service_changed(
             None, service(type="NodePort", ports=[{"port": 53, "protocol": "UDP", "nodePort": 30053}])
         )
-        await settle()
+        await settled()
         ports.service_changed(None, service())
         ports.service_changed(service("gone"), None)
-        await settle()
+        await settled()
         task.cancel()
         assert kernel.texts == [
             "flush set ip sampan-dev nodeports\nflush map ip sampan-dev hostports\n"
@@ -245,10 +237,10 @@ def test_a_new_service_waits_a_moment_for_its_endpoints() -> None:
         await proxy.wait_synced()
         started = len(kernel.texts)
         proxy.service_changed(None, service())
-        await settle()
+        await settled()
         assert len(kernel.texts) == started
         proxy.slice_changed(None, slice_of(endpoint("10.244.0.5")))
-        await settle()
+        await settled()
         assert len(kernel.texts) == started + 1
         assert "10.244.0.5" in kernel.texts[-1]
 
