@@ -23,6 +23,7 @@ from sampan.client.informer import Informer
 from sampan.client.types import Client
 from sampan.gateway import deployment, ports
 from sampan.gateway.endpoints import EndpointIndex
+from sampan.gateway.ingress.streams import stream_ports
 from sampan.gateway.translate import COMPONENTS, Translator, wanted
 from sampan.gateway.types import Notice, Ref, Resources, Result
 from sampan.gateway.upkeep import ensure
@@ -170,7 +171,7 @@ class ControlPlane:
             self._writer.tell((*result.notices, *self._refused), resources)
             done = await self._writer.statuses(result.statuses, resources)
             try:
-                await ensure(self._client, deployment.manifests(self._edge, streams(resources)))
+                await ensure(self._client, deployment.manifests(self._edge, stream_ports(resources)))
                 await ensure(self._client, ports.objects(resources, list(self._pods.snapshot().values())))
             except SampanError as error:
                 _log.warning("the gateway's own objects: %s", error)
@@ -200,15 +201,3 @@ class ControlPlane:
 def _address(service: Obj | None) -> str:
     entries = (((service or {}).get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
     return next((str(entry["ip"]) for entry in entries if entry.get("ip")), "")
-
-
-def streams(resources: Resources) -> set[tuple[str, int]]:
-    """(protocol, port) that the gateway's own Service has to have besides HTTP and HTTPS."""
-    return {
-        (protocol, int(number))
-        for protocol in ("tcp", "udp")
-        for key, config in resources.of("configmaps").items()
-        if key.name == f"{protocol}-services" and key.namespace in ("ingress-nginx", deployment.NAMESPACE)
-        for number in config.get("data") or {}
-        if number.isdigit() and 0 < int(number) < 65536
-    }

@@ -35,7 +35,7 @@ def streams(resources: Resources, look: Look) -> tuple[list[Stream], list[Notice
     for ref, key, protocol, port in _entries(resources, notices):
         text = look.configmap(ref.namespace, ref.name)["data"][key]  # type: ignore[index]
         try:
-            if port in _RESERVED or port in resources.ports.values():
+            if _own(resources, port):
                 raise Problem(f"port {port} is the gateway's own")
             if (protocol, port) in made:
                 raise Problem(f"port {port} is taken by {made[protocol, port].listener.origin}")
@@ -43,6 +43,15 @@ def streams(resources: Resources, look: Look) -> tuple[list[Stream], list[Notice
         except (Problem, backends.Missing) as problem:
             notices.append(_notice(ref, f"{key}: {problem}"))
     return list(made.values()), notices
+
+
+def stream_ports(resources: Resources) -> set[tuple[str, int]]:
+    """(protocol, port) that the gateway's own Service has to have for them."""
+    return {(str(protocol), port) for _, _, protocol, port in _entries(resources, []) if not _own(resources, port)}
+
+
+def _own(resources: Resources, port: int) -> bool:
+    return port in _RESERVED or port in resources.ports.values()
 
 
 def _entries(resources: Resources, notices: list[Notice]) -> Iterator[tuple[Ref, str, Protocol, int]]:
