@@ -8,12 +8,12 @@ from datetime import timedelta
 from sampan.app.config import Cluster
 from sampan.base import fs
 from sampan.base.clock import Clock
-from sampan.gateway.deployment import Edge
+from sampan.gateway.deployment import KIND, Edge
 from sampan.ir import Secret
 
 XDS_PORT = 15012  # Istio's number for the same: TLS, with the client certificate below
 LEAF = "gateway"  # in the cluster's pki: the proxies' client certificate
-USER = "sampan:proxy:sampan-system/gateway"  # … and whom it names
+USER = f"sampan:proxy:{KIND}"  # … and whom it names
 DEFAULT_CERTIFICATE = "ingress-default"  # in the cluster's pki
 DEFAULT_CERTIFICATE_NAME = "Kubernetes Ingress Controller Fake Certificate"  # what users know from ingress-nginx
 DEFAULT_CERTIFICATE_DAYS = 3650

@@ -7,7 +7,7 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
-from sampan.app import edge_ports, kubeconfig
+from sampan.app import edge_config, edge_ports, kubeconfig
 from sampan.app.config import DOMAIN, Cluster, Wanted, decide
 from sampan.app.supervisor import running
 from sampan.base.clock import SystemClock
@@ -60,7 +60,7 @@ def _certificates(cluster: Cluster) -> None:
     leaves = [
         Leaf("server", "kube-apiserver", hosts=hosts, server=True),
         Leaf("admin", "kubernetes-admin", ("system:masters",), client=True),
-        Leaf("gateway", "sampan:proxy:sampan-system/gateway", ("sampan:proxies",), client=True),
+        Leaf(edge_config.LEAF, edge_config.USER, ("sampan:proxies",), client=True),
         *(Leaf(f"agent-{n}", f"system:node:{n}", ("system:nodes",), client=True) for n in cluster.plan.nodes),
     ]
     for leaf in leaves:
