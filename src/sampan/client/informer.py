@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
+from types import MappingProxyType
 
 from sampan.api import meta
 from sampan.api.meta import Key, Obj
@@ -58,6 +59,7 @@ class Informer:
         self._revision = ""
         self._retry = _FIRST_RETRY
         self._objects: dict[Key, Obj] = {}
+        self._frozen: Mapping[Key, Obj] | None = None
         self._by_namespace: dict[str, dict[Key, Obj]] = {}
         self._by_owner: dict[str, dict[Key, Obj]] = {}
         self._handlers: list[Handler] = []
@@ -78,9 +80,11 @@ class Informer:
     def __len__(self) -> int:
         return len(self._objects)
 
-    def snapshot(self) -> dict[Key, Obj]:
-        """All objects as they are now, for a reader who takes his time."""
-        return dict(self._objects)
+    def snapshot(self) -> Mapping[Key, Obj]:
+        """All objects as they are now, for a reader who takes his time. The same object until one of them changes."""
+        if self._frozen is None:
+            self._frozen = MappingProxyType(self._objects.copy())
+        return self._frozen
 
     def add_handler(self, handler: Handler) -> None:
         """Call `handler` for what is there already, then for each change."""
@@ -155,6 +159,7 @@ class Informer:
             return
         if old is not None and new is not None and _revision(old) == _revision(new):
             return
+        self._frozen = None
         if old is not None:
             self._unindex(key, old)
         if new is not None:

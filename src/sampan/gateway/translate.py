@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from sampan.gateway import gatewayapi, ingress
 from sampan.gateway.ingress import classes
 from sampan.gateway.ingress.compile import COMPONENT
 from sampan.gateway.ingress.look import CLASSES, INGRESSES
 from sampan.gateway.types import Resources, Result
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 # Who says things in events.
 COMPONENTS: Final = (gatewayapi.COMPONENT, COMPONENT)
@@ -26,17 +30,21 @@ class Translator:
         return merged(self._ingress.translate(resources), self._gatewayapi.translate(resources))
 
 
-def merged(*results: Result) -> Result:
+def merged(one: Result, other: Result) -> Result:
     """Their names are unique already: each dialect prefixes its own."""
     return Result(
-        {name: part for result in results for name, part in result.listeners.items()},
-        {name: part for result in results for name, part in result.tables.items()},
-        {name: part for result in results for name, part in result.clusters.items()},
-        {name: part for result in results for name, part in result.endpoints.items()},
-        {name: part for result in results for name, part in result.secrets.items()},
-        {ref: status for result in results for ref, status in result.statuses.items()},
-        tuple(notice for result in results for notice in result.notices),
+        _both(one.listeners, other.listeners),
+        _both(one.tables, other.tables),
+        _both(one.clusters, other.clusters),
+        _both(one.endpoints, other.endpoints),
+        _both(one.secrets, other.secrets),
+        _both(one.statuses, other.statuses),
+        one.notices + other.notices,
     )
+
+
+def _both(one: Mapping[K, V], other: Mapping[K, V]) -> Mapping[K, V]:
+    return {**one, **other} if one and other else one or other
 
 
 def wanted(resources: Resources) -> bool:

@@ -1,7 +1,8 @@
 """The nginx dialect: Ingresses (networking.k8s.io/v1) → the representation. Pure; what did not change is kept.
 
-Each Ingress is compiled on its own (`compile`), all that is said about a host is merged (`hosts`), the hosts are put
-together (`assemble`). The endpoints of clusters are named "NAMESPACE/SERVICE/PORT NUMBER" and filled in elsewhere.
+Each Ingress is compiled on its own (`compile`), all that is said about a host is merged (`hosts`), what came of both is
+gathered and put together (`assemble`). The endpoints of clusters are named "NAMESPACE/SERVICE/PORT NUMBER" and filled
+in elsewhere.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from dataclasses import dataclass, field
 
 from sampan.api.meta import Key, Obj
 from sampan.gateway.ingress import classes, hosts
-from sampan.gateway.ingress.assemble import assemble
-from sampan.gateway.ingress.compile import compiled
+from sampan.gateway.ingress.assemble import Parts, assemble
+from sampan.gateway.ingress.compile import compiled, reads_the_same
 from sampan.gateway.ingress.look import CLASSES, CONFIGMAPS, INGRESSES, SECRETS, SERVICES, Look
 from sampan.gateway.ingress.model import Compiled, HostPart
 from sampan.gateway.ingress.streams import streams
@@ -33,39 +34,45 @@ class Translator:
     _reads: dict[Key, frozenset[tuple[str, Key]]] = field(default_factory=dict)
     _users: dict[tuple[str, Key], set[Key]] = field(default_factory=dict)
     _said: dict[str, list[tuple[Compiled, HostPart]]] = field(default_factory=dict)
-    _hosts: dict[str, hosts.Host] = field(default_factory=dict)
-    _statuses: tuple[str, dict[Ref, Obj]] | None = None
-    _grown: bool = False
+    _parts: Parts = field(default_factory=Parts)
+    _statuses: dict[Ref, Obj] = field(default_factory=dict)
+    _status: Obj = field(default_factory=dict)
+    _last: tuple[object, Result] | None = None
 
     def translate(self, resources: Resources) -> Result:
-        """The same as if there were no memory."""
+        """The same as if there were no memory; the same object when nothing else comes of it."""
         touched: set[str] = set()
-        for key in self._changed(resources):
+        changed = self._changed(resources)
+        for key in sorted(changed):
             self._again(key, resources, touched)
-        for name in touched:
+        for name in sorted(touched):
             self._merge(name)
-        if self._grown:  # what was there already keeps its place
-            self._compiled = dict(sorted(self._compiled.items()))
-            self._hosts = dict(sorted(self._hosts.items()))
-            self._grown = False
+        self._give(resources.address)
         made, notices = streams(resources, Look(resources))
-        found = list(self._compiled.values())
-        return assemble(resources, found, self._hosts, made, notices, self._all_statuses(resources.address))
+        around = (resources.address, resources.ports, resources.default_certificate, made, notices)
+        if changed or self._last is None or self._last[0] != around:
+            result = assemble(resources, self._parts, made, notices, self._statuses.copy())
+            self._last = (around, result)
+        return self._last[1]
 
-    def _all_statuses(self, address: str) -> dict[Ref, Obj]:
+    def _give(self, address: str) -> None:
         """Every Ingress has the gateway's address."""
-        if self._statuses is None or self._statuses[0] != address:
-            status: Obj = {"loadBalancer": {"ingress": [{"ip": address}]} if address else {}}
-            self._statuses = (address, {one.ref: status for one in self._compiled.values()})
-        return self._statuses[1]
+        status: Obj = {"loadBalancer": {"ingress": [{"ip": address}]} if address else {}}
+        if status != self._status:
+            self._status = status
+            self._statuses = dict.fromkeys(self._statuses, status)
 
     def _changed(self, resources: Resources) -> set[Key]:
         """The Ingresses to compile: new, changed, gone, or compiled with something that is another now."""
         served = classes.names(resources.of(CLASSES))
         if served != self._served:
             self._served, self._seen = served, {}
-        ingresses = resources.of(INGRESSES)
-        changed = _differ(self._seen.get(INGRESSES, NONE), ingresses)
+        before, ingresses = self._seen.get(INGRESSES, NONE), resources.of(INGRESSES)
+        changed = {
+            key
+            for key in _differ(before, ingresses)
+            if key not in before or key not in ingresses or not reads_the_same(before[key], ingresses[key])
+        }
         if not self._seen:
             changed |= self._compiled.keys()
         for resource in _READ:
@@ -75,41 +82,41 @@ class Translator:
         return changed
 
     def _again(self, key: Key, resources: Resources, touched: set[str]) -> None:
-        old = self._compiled.get(key)
+        old = self._compiled.pop(key, None)
         for read in self._reads.pop(key, ()):
             self._users[read].discard(key)
         for part in old.parts if old else ():
             self._said[part.host] = [said for said in self._said[part.host] if said[0] is not old]
             touched.add(part.host)
         ingress = resources.of(INGRESSES).get(key)
+        made = None
         if ingress is not None and classes.ours(ingress, self._served):
-            self._add(key, ingress, resources, touched)
+            made = self._add(key, ingress, resources, touched)
         elif old is not None:
-            del self._compiled[key]
-        if (old is None) != (key not in self._compiled):
-            self._statuses = None
+            del self._statuses[old.ref]
+        self._parts.put_ingress(key, made)
 
-    def _add(self, key: Key, ingress: Obj, resources: Resources, touched: set[str]) -> None:
+    def _add(self, key: Key, ingress: Obj, resources: Resources, touched: set[str]) -> Compiled:
         look = Look(resources)
-        self._grown |= key not in self._compiled
         made = self._compiled[key] = compiled(ingress, look)
+        self._statuses[made.ref] = self._status
         self._reads[key] = reads = frozenset(look.reads())
         for read in reads:
             self._users.setdefault(read, set()).add(key)
         for part in made.parts:
             self._said.setdefault(part.host, []).append((made, part))
             touched.add(part.host)
+        return made
 
     def _merge(self, name: str) -> None:
         """The oldest Ingress goes first."""
         said = self._said[name]
         if said:
             said.sort(key=lambda entry: entry[0].age)
-            self._grown |= name not in self._hosts
-            self._hosts[name] = hosts.host(name, said)
+            self._parts.put_host(name, hosts.host(name, said))
         else:
             del self._said[name]
-            self._hosts.pop(name, None)
+            self._parts.put_host(name, None)
 
 
 def _differ(old: Objects, new: Objects) -> set[Key]:

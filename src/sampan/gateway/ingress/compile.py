@@ -44,6 +44,17 @@ class _Job:
         self.told.append((reason, message))
 
 
+def reads_the_same(one: Obj, other: Obj) -> bool:
+    """Nothing but what `compiled` does not look at differs: the status, above all."""
+    mine, theirs = one["metadata"], other["metadata"]
+    return (
+        mine.get("uid") == theirs.get("uid")
+        and mine.get("creationTimestamp") == theirs.get("creationTimestamp")
+        and meta.annotations(one) == meta.annotations(other)
+        and one.get("spec") == other.get("spec")
+    )
+
+
 def compiled(ingress: Obj, look: Look) -> Compiled:
     ref = Ref(INGRESSES, meta.namespace(ingress), meta.name(ingress))
     age = (str(ingress["metadata"].get("creationTimestamp", "")), ref.namespace, ref.name)

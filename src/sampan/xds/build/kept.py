@@ -21,8 +21,9 @@ class Kept(Generic[K, P, M]):
         for key, part in parts:
             entry = before.get(key)
             # The same object is the usual case, and comparing deep values costs more than looking at that.
-            if entry is None or (entry[0] is not part and entry[0] != part):
-                entry = (part, make(part))
+            if entry is None or entry[0] is not part:
+                # An equal one takes its place, so that next time it is the same object.
+                entry = (part, make(part) if entry is None or entry[0] != part else entry[1])
             now[key] = entry
             out.append(entry[1])
         self._made = now
