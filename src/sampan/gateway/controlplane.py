@@ -56,6 +56,8 @@ CUSTOM = frozenset(
 )
 SLICES = "endpointslices.discovery.k8s.io"
 RETRY_SECONDS = 1.0
+# After as much work the loops rest as long, but not longer: whoever writes thousands of objects gets his share.
+REST_SECONDS = 0.2
 
 _log = log.get("gateway")
 
@@ -142,6 +144,7 @@ class ControlPlane:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
+            began = self._clock.monotonic()
             resources = self._resources()
             if not self.needed.is_set() and wanted(resources):
                 self.needed.set()
@@ -161,12 +164,14 @@ class ControlPlane:
             ):
                 self._refused.clear()  # what is still wrong will be refused again
             self._due.set()
+            await self._rest(began)
 
     async def _write(self) -> None:
         """Statuses, events, and the objects of our own, from the newest translation."""
         while True:
             await self._due.wait()
             self._due.clear()
+            began = self._clock.monotonic()
             resources, result = self.result.value
             self._writer.tell((*result.notices, *self._refused), resources)
             done = await self._writer.statuses(result.statuses, resources)
@@ -179,6 +184,10 @@ class ControlPlane:
             if not done:
                 await self._clock.sleep(RETRY_SECONDS)
                 self._due.set()
+            await self._rest(began)
+
+    async def _rest(self, began: float) -> None:
+        await self._clock.sleep(min(self._clock.monotonic() - began, REST_SECONDS))
 
     def _resources(self) -> Resources:
         objects = {r: i.snapshot() for r, i in self._informers.items() if r != SLICES}

@@ -42,8 +42,7 @@ class Resources:
         return self.objects.get(resource, NONE)
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(NamedTuple):
     """Something to say about one object to the person who wrote it: an event, by default of what is wrong with it.
 
     `component` is who says it: the name of the controller that users know for this dialect.

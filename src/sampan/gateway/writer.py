@@ -20,45 +20,67 @@ _IDENTITIES = (("type",), ("name",), ("parentRef", "controllerName"), ("ancestor
 
 
 class Writer:
-    """`recorders`: component → who writes its events."""
+    """`recorders`: component → who writes its events.
+
+    What was found in order is looked at again only when the object or what is wanted is another one: by identity, as
+    there are thousands of them and mostly one changed.
+    """
 
     def __init__(self, client: Client, clock: Clock, recorders: Mapping[str, Recorder]) -> None:
         self._client = client
         self._clock = clock
         self._recorders = recorders
-        self._told: dict[Notice, str] = {}
+        self._in_order: dict[Ref, tuple[Obj, Obj]] = {}
+        self._told: dict[Notice, tuple[Obj, str]] = {}
 
     async def statuses(self, statuses: Mapping[Ref, Obj], resources: Resources) -> bool:
         """Make each object's status what it shall be; False when some could not be written: try again."""
         done = True
         now = meta.timestamp(self._clock.now())
+        before, self._in_order = self._in_order, {}
         for ref, status in statuses.items():
-            obj = resources.of(ref.resource).get(meta.Key(ref.namespace, ref.name))
+            obj = _object(resources, ref)
             if obj is None:
                 continue
-            old = obj.get("status") or {}
-            wanted = stamped(status, old, now)
-            if wanted == old:
-                continue
-            patch = {k: v for k, v in wanted.items() if old.get(k) != v} | {k: None for k in old if k not in wanted}
-            try:
-                await self._client.patch(ref.resource, ref.name, ref.namespace, {"status": patch}, subresource="status")
-            except ApiError as error:
-                if error.code != 404:
-                    _log.warning("status of %s %s/%s: %s", *ref, error)
-                    done = False
+            known = before.get(ref)
+            if known is None or known[0] is not obj or known[1] is not status:
+                old = obj.get("status") or {}
+                wanted = stamped(status, old, now)
+                if wanted != old:
+                    done &= await self._write(ref, old, wanted)
+                    continue
+                known = (obj, status)
+            self._in_order[ref] = known
         return done
+
+    async def _write(self, ref: Ref, old: Obj, wanted: Obj) -> bool:
+        patch = {k: v for k, v in wanted.items() if old.get(k) != v} | {k: None for k in old if k not in wanted}
+        try:
+            await self._client.patch(ref.resource, ref.name, ref.namespace, {"status": patch}, subresource="status")
+        except ApiError as error:
+            if error.code != 404:
+                _log.warning("status of %s %s/%s: %s", *ref, error)
+                return False
+        return True
 
     def tell(self, notices: Iterable[Notice], resources: Resources) -> None:
         """Events for what is new since the last time, and again when the object itself was changed."""
         before, self._told = self._told, {}
         for notice in notices:
-            obj = resources.of(notice.about.resource).get(meta.Key(notice.about.namespace, notice.about.name))
+            obj = _object(resources, notice.about)
             if obj is None:
                 continue
-            self._told[notice] = state = _state(obj)
-            if before.get(notice) != state:
-                self._recorders[notice.component].event(obj, notice.type, notice.reason, notice.message)
+            known = before.get(notice)
+            if known is None or known[0] is not obj:
+                state = _state(obj)
+                if known is None or known[1] != state:
+                    self._recorders[notice.component].event(obj, notice.type, notice.reason, notice.message)
+                known = (obj, state)
+            self._told[notice] = known
+
+
+def _object(resources: Resources, ref: Ref) -> Obj | None:
+    return resources.of(ref.resource).get(meta.Key(ref.namespace, ref.name))
 
 
 def stamped(wanted: Any, old: Any, now: str) -> Any:

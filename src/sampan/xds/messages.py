@@ -40,10 +40,13 @@ def serialized(message: Message) -> bytes:
     return body
 
 
+def digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=8).digest()
+
+
 def resource(name: str, body: bytes, origins: Iterable[ir.Origin | None] = (), endpoints: str = "") -> Resource:
     """`origins` may repeat and hold None."""
-    version = hashlib.blake2b(body, digest_size=8).hexdigest()
-    return Resource(name, version, body, tuple(dict.fromkeys(o for o in origins if o is not None)), endpoints)
+    return Resource(name, digest(body).hex(), body, tuple(dict.fromkeys(o for o in origins if o)), endpoints)
 
 
 def typed(message: Message) -> Message:

@@ -21,8 +21,9 @@ TYPES = (CLUSTER, ENDPOINTS, SECRET, LISTENER, ROUTES)
 class Resource:
     """One resource. `body` is the serialised message (not the Any around it), `version` a hash of it.
 
-    `origins`: the users' objects it was made of, the ones to blame for a NACK. `endpoints`: of a cluster, the name of
-    its ClusterLoadAssignment: a proxy that gets the cluster anew waits for those to be sent again.
+    `origins`: the users' objects it was made of, the ones to blame for a NACK; some may be there twice. `endpoints`: of
+    a cluster, the name of its ClusterLoadAssignment: a proxy that gets the cluster anew waits for those to be sent
+    again.
     """
 
     name: str

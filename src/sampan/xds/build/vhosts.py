@@ -5,6 +5,7 @@ changed route of thousands is one route built, and some copying.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 
 from envoy.config.route.v3 import route_pb2
 
@@ -12,7 +13,7 @@ from sampan import ir
 from sampan.xds.build.headers import change_request
 from sampan.xds.build.kept import Kept
 from sampan.xds.build.routes import NONE, route
-from sampan.xds.messages import resource, serialized
+from sampan.xds.messages import digest, serialized
 from sampan.xds.types import Resource
 from sampan.xds.wire import nested, number, text
 
@@ -22,12 +23,14 @@ class Made:
     """A part of a table: its bytes as a field of what it stands in, and what the whole must know of it.
 
     `filters`: the instances that it needs in the listener. `body`: the longest answer it gives by itself.
+    `digest`: of the bytes, where the whole is too long to be hashed for each change.
     """
 
     field: bytes
     filters: frozenset[str] = frozenset()
     origins: tuple[ir.Origin, ...] = ()
     body: int = 0
+    digest: bytes = b""
 
 
 @dataclass(slots=True)
@@ -40,29 +43,34 @@ class Table:
 
     def build(self, table: ir.RouteTable) -> tuple[Resource, frozenset[str]]:
         """The resource, and the names of the filters that its routes need."""
-        made = self.hosts.all(((host.name, host) for host in table.hosts), self._host)
-        self.routes = {host.name: self.routes[host.name] for host in table.hosts}
+        made = self.hosts.all([(host.name, host) for host in table.hosts], self._host)
+        if len(self.routes) > len(made):
+            self.routes = {host.name: self.routes[host.name] for host in table.hosts}
         # ignore_port_in_host_matching; names of clusters may be news that have not arrived yet.
         head = text(1, self.name) + number(14, 1) + nested(7, b"") + _headers(table.request_headers)
-        longest = max((one.body for one in made), default=0)
+        longest = max([one.body for one in made], default=0)
         if longest > 4096:
             head += nested(11, number(1, longest))
         body = head + b"".join([one.field for one in made])
-        origins = [origin for one in made for origin in one.origins]
-        return resource(self.name, body, origins), frozenset().union(*{one.filters for one in made})
+        origins = tuple(chain.from_iterable([one.origins for one in made]))
+        version = digest(head + b"".join([one.digest for one in made])).hex()
+        filters = frozenset().union(*{one.filters for one in made})
+        return Resource(self.name, version, body, origins), filters
 
     def _host(self, host: ir.VirtualHost) -> Made:
         kept = self.routes.setdefault(host.name, Kept())
-        made = kept.all(((route.name, route) for route in host.routes), _route)
+        made = kept.all([(route.name, route) for route in host.routes], _route)
         head = text(1, host.name) + b"".join([text(2, domain.lower()) for domain in host.domains])
+        body = nested(2, head + b"".join([one.field for one in made]))
         if len(made) == 1:
             (only,) = made
-            return Made(nested(2, head + only.field), only.filters, only.origins, only.body)
+            return Made(body, only.filters, only.origins, only.body, digest(body))
         return Made(
-            nested(2, head + b"".join([one.field for one in made])),
+            body,
             frozenset().union(*{one.filters for one in made}),
             tuple(dict.fromkeys([origin for one in made for origin in one.origins])),
             max([one.body for one in made], default=0),
+            digest(body),
         )
 
 
