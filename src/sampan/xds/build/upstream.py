@@ -12,7 +12,13 @@ from envoy.type.matcher.v3 import string_pb2
 from sampan import ir
 from sampan.xds.build.retries import retry_policy
 from sampan.xds.build.secrets import NO_CERTIFICATE, by_name, system_roots, tls_parameters
-from sampan.xds.messages import Message, uint32
+from sampan.xds.messages import Message, duration, uint32
+
+# Seconds. Servers close connections that nobody uses: after 2 s (gunicorn), 5 s (Node, uvicorn, Apache) or more. A
+# request sent at that very moment fails, and is not sent again: nobody knows whether it was read. (nginx does, for idempotent
+# methods. A retry policy of Envoy can be limited to methods as a whole only: POST would lose what is safe for it, too.)
+# So we are the first to close. Connections that are busier than that are kept, for others a new one costs little.
+IDLE_TIMEOUT = 1.5
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -26,6 +32,7 @@ def http2_options() -> Message:
 
 def http_options(cluster: ir.Cluster) -> Message:
     made = http_protocol_options_pb2.HttpProtocolOptions()
+    made.common_http_protocol_options.idle_timeout.CopyFrom(duration(IDLE_TIMEOUT))
     if cluster.retry:
         made.retry_policy.CopyFrom(retry_policy(cluster.retry))
     if cluster.http2_auto and cluster.tls:
