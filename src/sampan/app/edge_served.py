@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from sampan.api import meta
+from sampan.api.meta import Key, Obj
 from sampan.app.config import DOMAIN, Cluster
 from sampan.app.edge_config import USER, XDS_PORT
 from sampan.base import log
@@ -51,6 +52,7 @@ class Served:
         self._changed: dict[str, Endpoints] = {}
         self._building = False
         self._tasks = Tasks("edge, served")
+        self._services = _Services()
         self._grpc: dict[str, Endpoints] = {}  # what changed of all Services since the last snapshot for gRPC
         self._grpc_due = asyncio.Event()
         self.xds = XdsServer(clock, on_nack=self._refused)
@@ -86,8 +88,12 @@ class Served:
         await self.xds.acked(KIND, version)
 
     async def _build(self, proxy: Proxy) -> None:
-        self._mine = {c.endpoints for c in proxy.clusters.values() if c.endpoints} - proxy.endpoints.keys()
-        known = self._control.endpoints.use(self._mine | {service.endpoints for service in self._services()})
+        news = self._services.take(self._control.result.value[0].of("services"))
+        if proxy is not self._built or news:
+            self._mine = {c.endpoints for c in proxy.clusters.values() if c.endpoints} - proxy.endpoints.keys()
+            known = self._control.endpoints.use(self._mine | {service.endpoints for service in self._services.all})
+            if news:
+                self._grpc_endpoints(known)
         if proxy is not self._built:
             whole = replace(proxy, endpoints={**{name: known[name] for name in self._mine}, **proxy.endpoints})
             self._building = True
@@ -97,11 +103,11 @@ class Served:
                 self._building = False
             self._built = proxy
             self._publish(snapshot)
-        self._endpoints(known)  # what is new, and what changed meanwhile
+            self._endpoints({})  # what changed meanwhile
 
     def _endpoints(self, changed: Mapping[str, Endpoints]) -> None:
-        self._grpc.update(changed)
-        self._grpc_due.set()
+        if changed:
+            self._grpc_endpoints(changed)
         self._changed |= {name: members for name, members in changed.items() if name in self._mine}
         if self._changed and not self._building:
             changes, self._changed = self._changed, {}
@@ -125,12 +131,9 @@ class Served:
 
     # ── gRPC's own xDS clients ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _services(self) -> list[GrpcService]:
-        resources, _ = self._control.result.value
-        return [
-            GrpcService(f"{meta.name(service)}.{meta.namespace(service)}.svc.{DOMAIN}", port, endpoints)
-            for service, port, endpoints in service_ports(resources.of("services").values())
-        ]
+    def _grpc_endpoints(self, changed: Mapping[str, Endpoints]) -> None:
+        self._grpc.update(changed)
+        self._grpc_due.set()
 
     async def _serve_grpc(self) -> None:
         clients, endpoints = GrpcBuilder(), Builder()
@@ -138,9 +141,31 @@ class Served:
             await self._grpc_due.wait()
             self._grpc_due.clear()
             changed, self._grpc = self._grpc, {}
-            services = self._services()
+            services = self._services.all
             known = endpoints.update_endpoints(changed).of(ENDPOINTS)
             gone = dict.fromkeys(known.keys() - {service.endpoints for service in services})
             known = endpoints.update_endpoints(gone).of(ENDPOINTS) if gone else known
             self._grpc_xds.publish(GRPC, clients.build(services, known))
             await self._clock.sleep(GRPC_SECONDS)
+
+
+class _Services:
+    """What gRPC's clients may ask for; `all` is the same list while the Services are."""
+
+    def __init__(self) -> None:
+        self._of: Mapping[Key, Obj] | None = None
+        self.all: list[GrpcService] = []
+
+    def take(self, services: Mapping[Key, Obj]) -> bool:
+        """Is it another list now?"""
+        if services is self._of:
+            return False
+        self._of = services
+        before, self.all = (
+            self.all,
+            [
+                GrpcService(f"{meta.name(service)}.{meta.namespace(service)}.svc.{DOMAIN}", port, endpoints)
+                for service, port, endpoints in service_ports(services.values())
+            ],
+        )
+        return before != self.all

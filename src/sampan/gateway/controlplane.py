@@ -56,6 +56,8 @@ CUSTOM = frozenset(
 )
 SLICES = "endpointslices.discovery.k8s.io"
 RETRY_SECONDS = 1.0
+# Traffic goes before what is said of it, and one look of the writer is for all changes of that time.
+WRITE_AFTER_SECONDS = 0.03
 # After as much work the loops rest as long, but not longer: whoever writes thousands of objects gets his share.
 REST_SECONDS = 0.2
 
@@ -170,6 +172,7 @@ class ControlPlane:
         """Statuses, events, and the objects of our own, from the newest translation."""
         while True:
             await self._due.wait()
+            await self._clock.sleep(WRITE_AFTER_SECONDS)
             self._due.clear()
             began = self._clock.monotonic()
             resources, result = self.result.value

@@ -60,10 +60,11 @@ class EndpointIndex:
     def use(self, names: Iterable[str]) -> dict[str, Endpoints]:
         """From now on these names are in use, and no others. Returns what each stands for."""
         wanted = set(names)
-        self._names = {}
-        for name in wanted:
-            self._names.setdefault(service_key(name), set()).add(name)
-        self._known = {name: self._known.get(name) or self._resolve(name) for name in wanted}
+        if wanted != self._known.keys():
+            self._names = {}
+            for name in wanted:
+                self._names.setdefault(service_key(name), set()).add(name)
+            self._known = {name: self._known.get(name) or self._resolve(name) for name in wanted}
         return dict(self._known)
 
     def service_changed(self, old: Obj | None, new: Obj | None) -> dict[str, Endpoints]:

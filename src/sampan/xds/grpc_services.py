@@ -5,7 +5,7 @@ Endpoints are the very resources that proxies get. Source: gRFC A27 (names), A28
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from envoy.config.cluster.v3 import cluster_pb2
@@ -38,13 +38,18 @@ class GrpcService:
 class GrpcBuilder:
     """Keeps what it made of a service that did not change."""
 
+    _services: Sequence[GrpcService] = ()
     _kept: Kept[str, GrpcService, tuple[Resource, Resource, Resource]] = field(default_factory=Kept)
+    _made: list[dict[str, Resource]] = field(default_factory=lambda: [{}, {}, {}])
     _snapshot: Snapshot = field(default_factory=Snapshot)
 
-    def build(self, services: Iterable[GrpcService], endpoints: Mapping[str, Resource]) -> Snapshot:
+    def build(self, services: Sequence[GrpcService], endpoints: Mapping[str, Resource]) -> Snapshot:
         """`endpoints`: those of the proxies' snapshot. The same snapshot when nothing is new."""
-        made = self._kept.all(((service.authority, service) for service in services), _resources)
-        listeners, tables, clusters = ({three[i].name: three[i] for three in made} for i in range(3))
+        if services is not self._services:
+            self._services = services
+            made = self._kept.all([(service.authority, service) for service in services], _resources)
+            self._made = [{three[i].name: three[i] for three in made} for i in range(3)]
+        listeners, tables, clusters = self._made
         mine = {r.endpoints: endpoints[r.endpoints] for r in clusters.values() if r.endpoints in endpoints}
         resources = {CLUSTER: clusters, ENDPOINTS: mine, LISTENER: listeners, ROUTES: tables}
         if resources != self._snapshot.resources:
