@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import orjson
 
 from sampan.api.meta import Obj
 from sampan.app.config import Cluster
@@ -76,13 +78,14 @@ class EdgePart:
             await self._control.reached(revision)
             await self._served.caught_up()
 
-    def page(self, name: str, query: Mapping[str, list[str]]) -> Any:
-        """What /sampan/xds/NAME shows, JSON; None as long as nothing is served."""
+    async def page(self, name: str, query: Mapping[str, list[str]]) -> bytes:
+        """What /sampan/xds/NAME shows, as JSON; null as long as nothing is served."""
         if self._served is None:
-            return None
+            return b"null"
         from sampan.xds import pages
 
-        return pages.PAGES[name](self._served.xds, query)
+        view = pages.View.of(self._served.xds)
+        return await asyncio.to_thread(lambda: orjson.dumps(pages.PAGES[name](view, query)))
 
     def _seen(self, old: Obj | None, new: Obj | None) -> None:
         self._wake.set()

@@ -23,7 +23,7 @@ from sampan.base.http.types import Request, Response
 from sampan.client.controller import ControllerManager
 from sampan.client.local import LocalClient
 from sampan.controllers import TRIMS, certificaterequest, csr_signing, service_account_tokens, table
-from sampan.server.answer import json
+from sampan.server.answer import JSON
 from sampan.server.server import Server, ServerConfig
 from sampan.server.types import Deletion, User
 from sampan.server.watch import Asked
@@ -87,8 +87,8 @@ class ServerProcess:
         await self._server.close()
         await self._store.close()
 
-    def _proxies_page(self, name: str, request: Request) -> Response:
-        return json(200, self._edge.page(name, request.query))
+    async def _proxies_page(self, name: str, request: Request) -> Response:
+        return Response(200, await self._edge.page(name, request.query), [JSON])
 
     def _local_ca(self) -> tuple[bytes, bytes]:
         return localca.ensure(self._cluster.root, self._clock.now())

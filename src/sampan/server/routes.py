@@ -33,6 +33,8 @@ _log = log.get("server")
 
 Answer = Response | Stream | Upgrade
 
+Page = Callable[[Request], Response | Awaitable[Response]]
+
 # (method, is there a name) → verb; a GET without a name may be a watch.
 _VERBS = {
     ("GET", True): "get",
@@ -63,7 +65,7 @@ class Parts:
     checks: Mapping[str, health.Check]
     metrics: Metrics
     # Further fixed paths.
-    pages: Mapping[str, Callable[[Request], Response]] = field(default_factory=dict)
+    pages: Mapping[str, Page] = field(default_factory=dict)
 
 
 class Api:
@@ -77,7 +79,7 @@ class Api:
         self._scheme = parts.verbs.registry.scheme
         self._index()
         self._scheme.changed.append(self._index)
-        self._plain: dict[str, Callable[[Request], Response]] = {
+        self._plain: dict[str, Page] = {
             "/version": lambda request: answer.json(200, health.version()),
             "/metrics": parts.metrics.answer,
             **parts.pages,
@@ -99,7 +101,7 @@ class Api:
             if target is None and request.path.startswith(past.PREFIX):
                 result: Answer = await self._past.answer(request, user)
             elif target is None:
-                result = self._fixed(request, user)
+                result = await self._fixed(request, user)
             else:
                 verb, plural = target.verb, target.resource.plural
                 result = await self._resource(request, target)
@@ -183,19 +185,20 @@ class Api:
 
     # -- everything else
 
-    def _fixed(self, request: Request, user: User) -> Response:
+    async def _fixed(self, request: Request, user: User) -> Response:
         path = request.path.rstrip("/") or "/"
         self._parts.authorizer.check(user, Ask(request.method.lower(), path=path))
-        found = self._page(request, path)
+        found = await self._page(request, path)
         if found is None:
             return answer.text(404, _PAGE_NOT_FOUND)
         if request.method not in ("GET", "HEAD"):
             raise method_not_allowed()
         return answer.compressed(request, found)
 
-    def _page(self, request: Request, path: str) -> Response | None:
+    async def _page(self, request: Request, path: str) -> Response | None:
         if plain := self._plain.get(path):
-            return plain(request)
+            made = plain(request)
+            return made if isinstance(made, Response) else await made
         checks, discovery, documents = self._parts.checks, self._parts.discovery, self._parts.documents
         first, _, check = path[1:].partition("/")
         if check in checks and first in _HEALTH:
@@ -204,7 +207,7 @@ class Api:
             return answer.json(200, {"paths": sorted([*discovery.paths(), *self._plain, *documents.paths()])})
         return discovery.answer(request, path) or documents.answer(request, path)
 
-    def _health(self, name: str) -> Callable[[Request], Response]:
+    def _health(self, name: str) -> Page:
         def ask(request: Request) -> Response:
             return health.report(self._parts.checks, name, "verbose" in request.query)
 

@@ -32,7 +32,7 @@ from sampan.server.documents import Documents
 from sampan.server.hooks.hooks import Hooks
 from sampan.server.metrics import Metrics
 from sampan.server.registry import Registry
-from sampan.server.routes import Api, Parts
+from sampan.server.routes import Api, Page, Parts
 from sampan.server.tokens import Tokens
 from sampan.server.types import User
 from sampan.server.usage import Usage
@@ -67,7 +67,7 @@ class ServerConfig:
     node_ports: tuple[int, int] = (30000, 32767)
     tokens: Mapping[str, User] = field(default_factory=dict)
     sockets: tuple[socket.socket, ...] = ()
-    pages: Mapping[str, Callable[[Request], Response]] = field(default_factory=dict)
+    pages: Mapping[str, Page] = field(default_factory=dict)
 
 
 class Server:

@@ -15,7 +15,7 @@ from sampan.api.status import ApiError
 from sampan.base.clock import SystemClock
 from sampan.xds.build import Builder
 from sampan.xds.hub import Hub
-from sampan.xds.pages import PAGES
+from sampan.xds.pages import PAGES, View
 
 KIND = "sampan-system/gateway"
 CASES = golden.cases("xds")
@@ -30,7 +30,7 @@ def hub_of(snapshot: Any) -> Hub:
 def page(hub: Hub, name: str, **query: str | list[str]) -> Any:
     """As the server gives it: through JSON."""
     given = {key: value if isinstance(value, list) else [value] for key, value in query.items()}
-    return json.loads(json.dumps(PAGES[name](hub, given)))
+    return json.loads(json.dumps(PAGES[name](View.of(hub), given)))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

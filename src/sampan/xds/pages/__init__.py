@@ -1,7 +1,7 @@
 """What people see of the proxies, as JSON: /sampan/xds/status, /sampan/xds/config, /sampan/xds/route.
 
-Each page is a function of the hub (who is connected, what they shall have) and a query; `sampan proxy-status`,
-`sampan proxy-config` and `sampan route` show them.
+Each page is a function of a View (who is connected, what they shall have) and a query, and may be made in a thread: of
+thousands of routes it takes seconds. `sampan proxy-status`, `sampan proxy-config` and `sampan route` show them.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sampan.xds.hub import Hub
 from sampan.xds.pages.config import config
-from sampan.xds.pages.query import Query
+from sampan.xds.pages.query import Query, View
 from sampan.xds.pages.route import route
 from sampan.xds.pages.status import status
 
-PAGES: Mapping[str, Callable[[Hub, Query], Any]] = {"status": status, "config": config, "route": route}
+PAGES: Mapping[str, Callable[[View, Query], Any]] = {"status": status, "config": config, "route": route}
 
-__all__ = ["PAGES"]
+__all__ = ["PAGES", "View"]

@@ -9,9 +9,8 @@ from google.protobuf import json_format
 from sampan.api.status import bad_request
 from sampan.ir import Origin
 from sampan.xds import types
-from sampan.xds.hub import Hub
 from sampan.xds.pages import secrets, tables
-from sampan.xds.pages.query import Query, of_kind, one
+from sampan.xds.pages.query import Query, View, of_kind, one
 from sampan.xds.simulate.messages import parsed
 from sampan.xds.types import Resource
 
@@ -24,13 +23,13 @@ TYPES = {
 }
 
 
-def config(hub: Hub, query: Query) -> Any:
+def config(view: View, query: Query) -> Any:
     """`type`; `kind` when there are several; `name`: one resource; `as`: "table" (rows) or "json" (everything).
 
     `versions` of all resources are there in any case: what a proxy says it has is compared with them (of endpoints,
     the members: Envoy forgets their version). Raises ApiError 400.
     """
-    kind, snapshot = of_kind(hub, query)
+    kind, snapshot = of_kind(view, query)
     name, form = one(query, "type"), one(query, "as", "json")
     if name not in TYPES:
         raise bad_request(f"type is one of {', '.join(TYPES)}")

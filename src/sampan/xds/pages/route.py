@@ -7,19 +7,18 @@ from ipaddress import ip_address
 from typing import Any
 
 from sampan.api.status import bad_request
-from sampan.xds.hub import Hub
 from sampan.xds.pages.config import origin
-from sampan.xds.pages.query import Query, number, of_kind, one
+from sampan.xds.pages.query import Query, View, number, of_kind, one
 from sampan.xds.simulate import End, Request, Step, Walk, simulate
 from sampan.xds.simulate.regex import NotRe2
 
 
-def route(hub: Hub, query: Query) -> Any:
+def route(view: View, query: Query) -> Any:
     """`method`, `host`, `path` (with its query), `port` (where the proxy listens), `tls` (true), `sni`, `header`
     (NAME: VALUE, may come again), `body` (its length), `client` (an address), `certificate` (true: the client shows
     one), `kind`. Raises ApiError 400.
     """
-    kind, snapshot = of_kind(hub, query)
+    kind, snapshot = of_kind(view, query)
     request = _request(query)
     try:
         walk = simulate(snapshot, request)

@@ -6,8 +6,8 @@ from typing import Any
 
 from sampan.api.meta import timestamp
 from sampan.xds import types
-from sampan.xds.hub import Hub, ProxyStatus
-from sampan.xds.pages.query import Query, one
+from sampan.xds.hub import ProxyStatus
+from sampan.xds.pages.query import Query, View, one
 
 # As Envoy calls the services that bring them.
 SERVICES = {
@@ -19,10 +19,10 @@ SERVICES = {
 }
 
 
-def status(hub: Hub, query: Query) -> Any:
+def status(view: View, query: Query) -> Any:
     """`kind`: only those of one kind."""
     kind = one(query, "kind")
-    return {"proxies": [_proxy(proxy) for proxy in hub.status() if kind in ("", proxy.kind)]}
+    return {"proxies": [_proxy(proxy) for proxy in view.proxies if kind in ("", proxy.kind)]}
 
 
 def _proxy(proxy: ProxyStatus) -> dict[str, Any]:
