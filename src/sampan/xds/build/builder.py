@@ -59,7 +59,7 @@ class Builder:
 
     def _all_clusters(self, proxy: ir.Proxy) -> dict[str, Resource]:
         self._referred = frozenset(c.endpoints for c in proxy.clusters.values() if c.endpoints)
-        parts = ((name, (cluster, _secrets_of(cluster, proxy))) for name, cluster in proxy.clusters.items())
+        parts = [(name, (cluster, _secrets_of(cluster, proxy))) for name, cluster in proxy.clusters.items()]
         return _by_name(self._clusters.all(parts, lambda part: self._shapes.resource(*part)))
 
     def _all_endpoints(self, proxy: ir.Proxy) -> dict[str, Resource]:
@@ -117,9 +117,12 @@ class Builder:
         return self._snapshot
 
 
+_NONE: frozenset[str] = frozenset()
+
+
 def _secrets_of(cluster: ir.Cluster, proxy: ir.Proxy) -> frozenset[str]:
     if not cluster.tls:
-        return frozenset()
+        return _NONE
     return frozenset(name for name in (cluster.tls.client_certificate, cluster.tls.ca) if name in proxy.secrets)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from operator import attrgetter
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
@@ -14,13 +15,15 @@ from google.protobuf import duration_pb2
 
 from sampan import ir
 from sampan.xds.build.upstream import HTTP_OPTIONS, http_options, tls_context
-from sampan.xds.messages import METADATA, Message, ads, boolean, duration, resource, serialized, typed, uint32
+from sampan.xds.messages import METADATA, Message, ads, boolean, digest, duration, serialized, typed, uint32
 from sampan.xds.types import Resource
 from sampan.xds.wire import nested, text
 
 # Envoy's own limits (1,024 connections, requests; 3 retries) are for meshes: here they would only refuse good requests.
 NO_LIMIT = 0xFFFFFFFF
 BUFFER = 32 * 1024
+# Kept at most of what many clusters share, and of Services.
+SHAPES = 4096
 
 POLICIES = {
     ir.Lb.ROUND_ROBIN: cluster_pb2.Cluster.ROUND_ROBIN,
@@ -40,18 +43,26 @@ class Clusters:
     """Keeps the shared bytes between calls."""
 
     _shapes: dict[tuple[object, ...], bytes] = field(default_factory=dict)
+    # Of the cluster before, which mostly has the same: to compare is cheaper than to hash.
+    _last: tuple[tuple[object, ...], bytes] = ((), b"")
 
     def resource(self, cluster: ir.Cluster, secrets: frozenset[str]) -> Resource:
         """`secrets`: those of the cluster's that are there."""
         key = (_shape_of(cluster), secrets)
-        shared = self._shapes.get(key)
-        if shared is None:
-            shared = self._shapes[key] = serialized(_shape(cluster, secrets))
+        if self._last[0] != key:
+            if len(self._shapes) > SHAPES:
+                self._shapes.clear()
+            shared = self._shapes.get(key)
+            if shared is None:
+                shared = self._shapes[key] = serialized(_shape(cluster, secrets))
+            self._last = (key, shared)
         endpoints = nested(3, text(2, cluster.endpoints)) if cluster.endpoints else b""
-        body = text(1, cluster.name) + shared + endpoints + _service(cluster.service)
-        return resource(cluster.name, body, (cluster.origin,), cluster.endpoints)
+        body = text(1, cluster.name) + self._last[1] + endpoints + _service(cluster.service)
+        origins = (cluster.origin,) if cluster.origin else ()
+        return Resource(cluster.name, digest(body).hex(), body, origins, cluster.endpoints)
 
 
+@lru_cache(SHAPES)
 def _service(service: str) -> bytes:
     """Cluster.metadata.filter_metadata["sampan"] = {service: …}: what the answer without endpoints names."""
     if not service:

@@ -12,25 +12,10 @@ from envoy.config.route.v3 import route_pb2
 from sampan import ir
 from sampan.xds.build.headers import change_request
 from sampan.xds.build.kept import Kept
-from sampan.xds.build.routes import NONE, route
+from sampan.xds.build.routes import Made, Routes
 from sampan.xds.messages import digest, serialized
 from sampan.xds.types import Resource
 from sampan.xds.wire import nested, number, text
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A part of a table: its bytes as a field of what it stands in, and what the whole must know of it.
-
-    `filters`: the instances that it needs in the listener. `body`: the longest answer it gives by itself.
-    `digest`: of the bytes, where the whole is too long to be hashed for each change.
-    """
-
-    field: bytes
-    filters: frozenset[str] = frozenset()
-    origins: tuple[ir.Origin, ...] = ()
-    body: int = 0
-    digest: bytes = b""
 
 
 @dataclass(slots=True)
@@ -40,6 +25,7 @@ class Table:
     name: str
     hosts: Kept[str, ir.VirtualHost, Made] = field(default_factory=Kept)
     routes: dict[str, Kept[str, ir.Route, Made]] = field(default_factory=dict)
+    shapes: Routes = field(default_factory=Routes)
 
     def build(self, table: ir.RouteTable) -> tuple[Resource, frozenset[str]]:
         """The resource, and the names of the filters that its routes need."""
@@ -59,7 +45,7 @@ class Table:
 
     def _host(self, host: ir.VirtualHost) -> Made:
         kept = self.routes.setdefault(host.name, Kept())
-        made = kept.all([(route.name, route) for route in host.routes], _route)
+        made = kept.all([(route.name, route) for route in host.routes], self.shapes.made)
         head = text(1, host.name) + b"".join([text(2, domain.lower()) for domain in host.domains])
         body = nested(2, head + b"".join([one.field for one in made]))
         if len(made) == 1:
@@ -78,13 +64,3 @@ def _headers(wanted: ir.HeaderChanges) -> bytes:
     made = route_pb2.RouteConfiguration()
     change_request(made, wanted)
     return serialized(made)
-
-
-def _route(wanted: ir.Route) -> Made:
-    made = route(wanted)
-    return Made(
-        nested(3, serialized(made)),
-        frozenset(made.typed_per_filter_config) if wanted.policies != NONE else frozenset(),
-        (wanted.origin,) if wanted.origin else (),
-        len(made.direct_response.body.inline_string.encode()) if made.HasField("direct_response") else 0,
-    )
