@@ -73,6 +73,18 @@ def test_a_killed_envoy_is_back_with_its_configuration(site):
     assert envoy(site) not in (0, before)
 
 
+def test_a_rolled_gateway_loses_no_request(site):
+    with Load(site.url, host=HOST) as load:
+        time.sleep(0.5)
+        site.kubectl("rollout", "restart", "deployment/gateway", "-n", "sampan-system")
+        site.kubectl("rollout", "status", "deployment/gateway", "-n", "sampan-system", "--timeout=60s")
+        until(
+            lambda: len(site.get("pods", "-n", "sampan-system")["items"]) == 1, "the old gateway has gone", timeout=60
+        )
+        time.sleep(0.5)
+    assert load.failed == []
+
+
 def test_an_envoy_that_starts_without_a_control_plane_serves_what_was_last(site):
     load, before = Load(site.url, host=HOST), restarts(site)
     with ExitStack() as stack:
@@ -91,18 +103,6 @@ def test_an_envoy_that_starts_without_a_control_plane_serves_what_was_last(site)
 def restarts(cluster):
     (pod,) = cluster.get("pods", "-n", "sampan-system")["items"]
     return pod["status"]["containerStatuses"][0]["restartCount"]
-
-
-def test_a_rolled_gateway_loses_no_request(site):
-    with Load(site.url, host=HOST) as load:
-        time.sleep(0.5)
-        site.kubectl("rollout", "restart", "deployment/gateway", "-n", "sampan-system")
-        site.kubectl("rollout", "status", "deployment/gateway", "-n", "sampan-system", "--timeout=60s")
-        until(
-            lambda: len(site.get("pods", "-n", "sampan-system")["items"]) == 1, "the old gateway has gone", timeout=60
-        )
-        time.sleep(0.5)
-    assert load.failed == []
 
 
 def test_thirty_wrong_objects_beside_a_good_one(site):
