@@ -1,10 +1,12 @@
 """The `sampan` command: what it prints, where it ends, and how its errors look."""
 
+import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import yaml
-from e2e import APP, SAMPAN, command
+from e2e import APP, SAMPAN, Cluster, command
 
 
 def test_status_names_what_runs(shared):
@@ -104,3 +106,18 @@ def test_up_merges_its_context_and_down_takes_it_out_again(own_cluster, tmp_path
     assert command(*SAMPAN, "down", *where, env=env).code == 0
     left = yaml.safe_load(mine.read_text())
     assert [c["name"] for c in left["contexts"]] == ["other"]
+
+
+def test_clusters_of_different_state_directories_may_start_at_the_same_moment():
+    clusters = [Cluster(f"twin{n}") for n in range(3)]
+    try:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Cluster.up, clusters))
+        for each in clusters:
+            assert "Ready" in each.kubectl("get", "nodes", "--no-headers")
+        plans = [json.loads((each.directory / "cluster.json").read_text()) for each in clusters]
+        assert len({plan["index"] for plan in plans}) == len(clusters)
+        assert len({plan["apiPort"] for plan in plans}) == len(clusters)
+    finally:
+        for each in clusters:
+            each.remove()

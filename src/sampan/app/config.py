@@ -7,10 +7,13 @@ import os
 import re
 import secrets
 import socket
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sampan.app import claims
+from sampan.app.claims import Claim, Pair
 from sampan.base import fs
 from sampan.base.errors import UserError
 from sampan.node.network import NetworkPlan, choose_plan
@@ -27,7 +30,6 @@ HISTORY_SECONDS = 86400.0
 HISTORY_BYTES = 256 * 1024 * 1024
 # (seconds, bytes) of history asked for, None where nothing is
 Wanted = tuple[float | None, int | None]
-Pair = tuple[int, int]
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
@@ -90,6 +92,10 @@ class Cluster:
     @property
     def run(self) -> Path:
         return self.plan.run
+
+    @property
+    def claim(self) -> Claim:
+        return Claim(self.plan.index, self.api_port, self.edge_ports)
 
     @property
     def token(self) -> str:
@@ -205,10 +211,11 @@ def decide(name: str, root: Path, nodes: int | None, history: Wanted = (None, No
             )
         kept = history[0] or saved.history[0], history[1] or saved.history[1]
         return replace(saved, plan=replace(saved.plan, nodes=_node_names(nodes or have)), history=kept)
+    others = list(claims.others(DEFAULT_RUN / name))
     taken = [other.plan.index for n in names(root) if (other := _healthy(n, root))]
-    plan = choose_plan(name, _node_names(nodes or 1), taken, DEFAULT_RUN)
+    plan = choose_plan(name, _node_names(nodes or 1), [*taken, *(other.index for other in others)], DEFAULT_RUN)
     kept = history[0] or HISTORY_SECONDS, history[1] or HISTORY_BYTES
-    return Cluster(name, root, plan, _free_port(API_PORT + plan.index), kept)
+    return Cluster(name, root, plan, _free_port(API_PORT + plan.index, {other.api for other in others}), kept)
 
 
 def _healthy(name: str, root: Path) -> Cluster | None:
@@ -223,9 +230,11 @@ def _node_names(count: int) -> tuple[str, ...]:
     return tuple(f"node-{k}" for k in range(count))
 
 
-def _free_port(first: int) -> int:
-    """The first TCP port from `first` on that nobody listens on."""
+def _free_port(first: int, taken: Container[int]) -> int:
+    """The first TCP port from `first` on that nobody listens on, nor will in a moment."""
     for port in range(first, first + 200):
+        if port in taken:
+            continue
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

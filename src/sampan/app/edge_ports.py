@@ -5,17 +5,16 @@ Only the choice is made here; serviceproxy.hostports takes them when a Service a
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sampan.app.config import DEFAULT_RUN, NODE_PORTS, Cluster, Pair, load, names
-from sampan.base import fs
+from sampan.app import claims
+from sampan.app.claims import Pair
+from sampan.app.config import NODE_PORTS, Cluster, load, names
 from sampan.base.errors import UserError
 
 Wanted = tuple[int | None, int | None]  # what --http-port and --https-port say: 0 is none, None is as before
-NOTE = "edge-ports"  # in a running cluster's run directory: the ports it was started with
 OPTIONS = ("--http-port", "--https-port")
 TRIES = 200
 
@@ -59,7 +58,7 @@ def _check(option: str, port: int, is_free: Callable[[int], bool]) -> None:
 
 def is_free(cluster: Cluster, port: int) -> bool:
     """Does nobody listen on it, and has no other cluster that runs, or of this state directory, been given it?"""
-    others = [ports for run, ports in _running() if run != cluster.run]
+    others = [claim.edge for claim in claims.others(cluster.run)]
     if not cluster.chosen_ports:  # one that is down keeps its ports before a newcomer
         others += [
             other for name in names(cluster.root) if name != cluster.name and (other := _saved(name, cluster.root))
@@ -75,14 +74,10 @@ def is_free(cluster: Cluster, port: int) -> bool:
     return True
 
 
-def note(cluster: Cluster) -> None:
-    """Tell other clusters, whatever their state directory, which ports are this one's while it runs."""
-    fs.write_atomic(cluster.run / NOTE, json.dumps(cluster.edge_ports).encode())
-
-
-def noted(cluster: Cluster) -> Pair | None:
+def started_with(cluster: Cluster) -> Pair | None:
     """The ports of the cluster as it runs now; None when it does not."""
-    return next((ports for run, ports in _running(cluster.run.parent) if run == cluster.run), None)
+    claim = claims.read(cluster.run)
+    return claim.edge if claim else None
 
 
 def shown(ports: Pair) -> str:
@@ -99,15 +94,6 @@ def _saved(name: str, root: Path) -> Pair | None:
     except UserError:  # its file is damaged: no reason not to start this one
         return None
     return found.chosen_ports if found else None
-
-
-def _running(runs: Path = DEFAULT_RUN) -> Iterator[tuple[Path, Pair]]:
-    for path in runs.glob(f"*/{NOTE}"):
-        try:
-            http, https = json.loads(path.read_bytes())
-        except (OSError, ValueError, TypeError):
-            continue
-        yield path.parent, (http, https)
 
 
 def _address() -> str:

@@ -7,8 +7,8 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
-from sampan.app import edge_config, edge_ports, kubeconfig
-from sampan.app.config import DOMAIN, Cluster, Wanted, decide
+from sampan.app import claims, edge_config, edge_ports, kubeconfig
+from sampan.app.config import DEFAULT_RUN, DOMAIN, Cluster, Wanted, decide
 from sampan.app.supervisor import running
 from sampan.base.clock import SystemClock
 from sampan.base.errors import UserError
@@ -31,9 +31,12 @@ def prepare(
         )
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with exclusive(root):  # two new clusters at once would choose the same networks
+        DEFAULT_RUN.mkdir(parents=True, exist_ok=True)
+        with exclusive(DEFAULT_RUN):  # two new clusters at once would choose the same networks
             cluster = _with_ports(decide(name, root, nodes, history), ports)
             cluster.save()
+            if not running(cluster):
+                claims.write(cluster.run, cluster.claim)
         with exclusive(cluster.directory):
             _certificates(cluster)
             kubeconfig.write(cluster)
@@ -47,7 +50,7 @@ def prepare(
 
 def _with_ports(cluster: Cluster, wanted: edge_ports.Wanted) -> Cluster:
     """While it runs, its ports are taken by itself: what it has is its own, and a change waits for the next start."""
-    own = edge_ports.noted(cluster) or () if running(cluster) else ()
+    own = edge_ports.started_with(cluster) or () if running(cluster) else ()
     free = lambda port: port in own or edge_ports.is_free(cluster, port)  # noqa: E731
     return replace(cluster, chosen_ports=edge_ports.choose(wanted, cluster.chosen_ports, free))
 

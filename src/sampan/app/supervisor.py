@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from sampan.app import edge_ports
+from sampan.app import claims
 from sampan.app.config import Cluster, load_or_fail
 from sampan.app.processes import Child
 from sampan.base import log
@@ -88,7 +88,7 @@ class Supervisor:
     def run(self) -> None:
         cluster = self._cluster
         lock = _take_lock(cluster)
-        edge_ports.note(cluster)
+        claims.write(cluster.run, cluster.claim)  # a `down` that ended in this moment may have removed it
         wake = _wake_on_signals(self._on_signal)
         self._selector.register(wake, selectors.EVENT_READ)
         try:

@@ -27,7 +27,7 @@ def status(cluster: ClusterName = DEFAULT_CLUSTER, state: StateDir = None) -> in
     for report in restorations(found.store):
         print(f"restored  {report.read_text().strip()}\n          (rm {report} when you have read it)")
     print(f"networks  pods {found.plan.pod_cidr}, services {found.plan.service_cidr}, nodes {found.plan.lan_cidr}")
-    if pid and (gateway := edge_ports.shown(edge_ports.noted(found) or found.edge_ports)):
+    if pid and (gateway := edge_ports.shown(edge_ports.started_with(found) or found.edge_ports)):
         print(f"gateway   {gateway}   (once there is an Ingress or a Gateway)")
     if pid and os.access(found.pki / "admin.key", os.R_OK):
         print(f"API       {found.url}")

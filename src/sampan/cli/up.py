@@ -77,7 +77,7 @@ def _say_what_waits(cluster: Cluster) -> None:
     """Nodes that were asked for while the cluster runs: they are noted, the next start makes them."""
     if later := [node for node in cluster.plan.nodes if not cluster.node_run(node).exists()]:
         print(f"  not before the next start: {', '.join(later)}   (sampan down --cluster {cluster.name}, then up)")
-    if (now := edge_ports.noted(cluster)) and now != cluster.edge_ports:
+    if (now := edge_ports.started_with(cluster)) and now != cluster.edge_ports:
         print(f"  not before the next start: the gateway's ports {_ports(cluster)}")
 
 
@@ -148,7 +148,7 @@ def _introduce(cluster: Cluster, merged: bool) -> None:
     plan = cluster.plan
     print(f"  API       {cluster.url}   (from pods: https://kubernetes)")
     print(f"  networks  pods {plan.pod_cidr}, services {plan.service_cidr}, nodes {plan.lan_cidr}")
-    if gateway := edge_ports.shown(edge_ports.noted(cluster) or cluster.edge_ports):
+    if gateway := edge_ports.shown(edge_ports.started_with(cluster) or cluster.edge_ports):
         print(f"  gateway   {gateway}   (once there is an Ingress or a Gateway)")
     print(f"  kubectl   export KUBECONFIG={cluster.kubeconfig}")
     if merged:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sampan.app import edge_ports
+from sampan.app import claims, edge_ports
 from sampan.app.config import Cluster, load
 from sampan.app.edge_ports import choose
 from sampan.base.errors import UserError
@@ -71,14 +71,12 @@ def test_a_port_somebody_listens_on_is_not_free(tmp_path: Path) -> None:
         assert edge_ports.is_free(cluster(tmp_path), port)
 
 
-def test_ports_of_other_clusters_are_not_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge_ports._running, "__defaults__", (tmp_path / "run",))
+def test_ports_of_other_clusters_are_not_free(tmp_path: Path) -> None:
     running = cluster(tmp_path / "elsewhere", "running", chosen_ports=(8500, 8501))
     running = replace(running, plan=replace(running.plan, run=tmp_path / "run" / "running"))
-    running.run.mkdir(parents=True)
-    edge_ports.note(running)
+    claims.write(running.run, running.claim)
     (tmp_path / "run" / "odd").mkdir()
-    (tmp_path / "run" / "odd" / edge_ports.NOTE).write_text("{")
+    (tmp_path / "run" / "odd" / claims.FILE).write_text("{")
     cluster(tmp_path, "down", chosen_ports=(8600, 0)).save()
     (tmp_path / "clusters" / "broken").mkdir()
     (tmp_path / "clusters" / "broken" / "cluster.json").write_text("{")
@@ -86,8 +84,8 @@ def test_ports_of_other_clusters_are_not_free(tmp_path: Path, monkeypatch: pytes
     assert [edge_ports.is_free(new, port) for port in (8500, 8600, 8700)] == [False, False, True]
     known = replace(new, chosen_ports=(8600, 8601))
     assert edge_ports.is_free(known, 8600)  # it is nobody's while the other one is down
-    assert edge_ports.noted(running) == (8500, 8501)
-    assert edge_ports.noted(new) is None
+    assert edge_ports.started_with(running) == (8500, 8501)
+    assert edge_ports.started_with(new) is None
 
 
 def test_they_are_kept_and_a_cluster_from_before_has_none(tmp_path: Path) -> None:
@@ -126,7 +124,7 @@ def test_up_of_a_running_cluster_says_that_new_ports_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = cluster(tmp_path, chosen_ports=(0, 8443))
-    monkeypatch.setattr(up, "edge_ports", SimpleNamespace(noted=lambda _: (80, 443)))
+    monkeypatch.setattr(up, "edge_ports", SimpleNamespace(started_with=lambda _: (80, 443)))
     made.node_run("node-0").mkdir(parents=True)
     up._say_what_waits(made)
     assert capsys.readouterr().out == "  not before the next start: the gateway's ports none/8443\n"
