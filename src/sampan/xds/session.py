@@ -122,19 +122,18 @@ class Session:
 
     def wake_at(self, now: float) -> float | None:
         """When what waits for an answer goes on without it."""
-        if not any(s.pending or s.leaving for s in self._subscriptions.values()):
+        subscriptions = self._subscriptions.values()
+        if not [s for s in subscriptions if s.pending or s.leaving]:
             return None
-        return min(
-            (s.flight.since + PATIENCE for s in self._subscriptions.values() if s.flight and s.waiting(now)),
-            default=None,
-        )
+        return min((s.flight.since + PATIENCE for s in subscriptions if s.flight and s.waiting(now)), default=None)
 
     # -- what others want to know
 
     @property
     def settled(self) -> bool:
         """The client has answered to everything there is for it."""
-        return self._snapshot is not None and all(s.settled for s in self._subscriptions.values())
+        # Asked for each of many clients at each change: lists are made sooner than generators.
+        return self._snapshot is not None and not [s for s in self._subscriptions.values() if not s.settled]
 
     def status(self) -> list[TypeStatus]:
         return [_status(url, self._subscriptions.get(url)) for url in TYPES]

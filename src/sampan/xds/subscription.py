@@ -77,7 +77,7 @@ class Subscription:
 
     @property
     def settled(self) -> bool:
-        return not (self.pending or self.flight or self.leaving)
+        return not (self.dirty or self.flight or self.absent or self.apart or self.leaving)
 
     # -- what the client asks for: each returns the names that are news to it, None for everything
 

@@ -110,11 +110,16 @@ class Builder:
         return tuple(tables), frozenset(name for name in names if name in proxy.secrets)
 
     def _next(self, resources: Mapping[str, Mapping[str, Resource]]) -> Snapshot:
-        """The same snapshot when nothing is new."""
-        if resources != self._snapshot.resources:
-            frozen = MappingProxyType({url: MappingProxyType(dict(made)) for url, made in resources.items()})
-            self._snapshot = Snapshot(self._snapshot.version + 1, frozen)
+        """The same snapshot when nothing is new; of types without news the same resources."""
+        before = self._snapshot.resources
+        now = {url: made if made is (had := before.get(url)) else _kept(had, made) for url, made in resources.items()}
+        if not before or any(now[url] is not before[url] for url in now):
+            self._snapshot = Snapshot(self._snapshot.version + 1, MappingProxyType(now))
         return self._snapshot
+
+
+def _kept(had: Mapping[str, Resource] | None, made: Mapping[str, Resource]) -> Mapping[str, Resource]:
+    return had if had is not None and had == made else MappingProxyType(made)
 
 
 _NONE: frozenset[str] = frozenset()
