@@ -27,6 +27,7 @@ from sampan.xds.types import Snapshot
 
 PORT = 15012
 KIND = "sampan-system/gateway"
+POLL_SECONDS = 0.02  # until an upstream notices that it shall end
 
 
 def world(*backends: int, clusters: int = 1, listener: str = "web", port: int = 8000, led_to: int = 0) -> ir.Proxy:
@@ -232,7 +233,7 @@ class XdsLab:
     def _upstream(self) -> int:
         with inside(self.netns):
             server = _Server(("127.0.0.1", 0), _Upstream)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
         self._stack.callback(server.server_close)
         self._stack.callback(server.shutdown)
         return int(server.server_address[1])

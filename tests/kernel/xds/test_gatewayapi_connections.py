@@ -15,7 +15,7 @@ from typing import Any
 import gatewaycases
 import golden
 import pytest
-from envoylab import UDP_PORT, UPSTREAM_PORT, EnvoyLab
+from envoylab import UDP_PORT, UPSTREAM_PORT, EnvoyLab, anybody
 from gatewaylab import addresses
 
 from sampan.base.netns import inside
@@ -146,8 +146,7 @@ def scripted_upstream(lab: EnvoyLab, *script: str) -> Iterator[list[str]]:
 
 def https(lab: EnvoyLab, port: int, name: str, certificate: tuple[str, str] | None = None, trust: str = "") -> bytes:
     """What is answered to one request over TLS."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = anybody()
     if trust:
         context.load_verify_locations(trust)
         context.check_hostname, context.verify_mode = True, ssl.CERT_REQUIRED
