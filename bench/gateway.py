@@ -144,7 +144,7 @@ class Bench:
             self.ways[name] = (
                 port,
                 host,
-                self.run(envoy_path(), "-c", self.write(f"{port}.json", config), *options).pid,
+                self.proxy(envoy_path(), "-c", self.write(f"{port}.json", config), *options).pid,
             )
         config = proxies.nginx(str(self.folder), NGINX, HTTP)
         self.nginx = self.proxy(nginx, "-c", self.write("nginx.conf", config))
