@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import golden
@@ -30,7 +31,11 @@ CLASS = {
 
 
 def resources(case: Case) -> Resources:
-    return made(case.input)
+    """{kind: Outside, http, https} among the input are the machine's own ports."""
+    objects = [entry for entry in case.input if entry["kind"] != "Outside"]
+    outside = [(entry["http"], entry["https"]) for entry in case.input if entry["kind"] == "Outside"]
+    found = made(objects)
+    return replace(found, outside=outside[0]) if outside else found
 
 
 def made(entries: list[dict[str, Any]], *, class_too: bool = True) -> Resources:

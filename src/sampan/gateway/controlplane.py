@@ -200,6 +200,7 @@ class ControlPlane:
             address=_address(services.get(Key(deployment.NAMESPACE, deployment.NAME))),
             ports={(Key("", ""), n): n for n in (deployment.HTTP, deployment.HTTPS)} | ports.allocated(services),
             default_certificate=self._default_certificate,
+            outside=self._edge.host_ports,
         )
 
     def _changed(self, old: Obj | None, new: Obj | None) -> None:

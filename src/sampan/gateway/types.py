@@ -29,13 +29,15 @@ class Resources:
 
     `address`: of the Service in front of the Ingress listeners ("" not yet). `ports`: the container port of the proxy
     for each (Gateway key, port) and, under the key ("", ""), those of the Ingress listeners. `default_certificate`:
-    what the Ingress listeners show for hosts without one; None is no HTTPS for those.
+    what the Ingress listeners show for hosts without one; None is no HTTPS for those. `outside`: the ports of this
+    machine that lead to the Ingress listeners, HTTP and HTTPS; 0 is none.
     """
 
     objects: Mapping[str, Objects]
     address: str = ""
     ports: Mapping[tuple[Key, int], int] = field(default_factory=dict)
     default_certificate: Secret | None = None
+    outside: tuple[int, int] = (80, 443)
 
     def of(self, resource: str) -> Objects:
         """{} for a resource that is not served."""

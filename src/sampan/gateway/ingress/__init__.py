@@ -29,6 +29,7 @@ class Translator:
     """
 
     _served: frozenset[str] = frozenset()
+    _outside: tuple[int, int] = (80, 443)
     _seen: dict[str, Objects] = field(default_factory=dict)
     _compiled: dict[Key, Compiled] = field(default_factory=dict)
     _reads: dict[Key, frozenset[tuple[str, Key]]] = field(default_factory=dict)
@@ -46,7 +47,7 @@ class Translator:
         for key in sorted(changed):
             self._again(key, resources, touched)
         for name in sorted(touched):
-            self._merge(name)
+            self._merge(name, resources.outside)
         self._give(resources.address)
         made, notices = streams(resources, Look(resources))
         around = (resources.address, resources.ports, resources.default_certificate, made, notices)
@@ -65,8 +66,8 @@ class Translator:
     def _changed(self, resources: Resources) -> set[Key]:
         """The Ingresses to compile: new, changed, gone, or compiled with something that is another now."""
         served = classes.names(resources.of(CLASSES))
-        if served != self._served:
-            self._served, self._seen = served, {}
+        if (served, resources.outside) != (self._served, self._outside):
+            self._served, self._outside, self._seen = served, resources.outside, {}
         before, ingresses = self._seen.get(INGRESSES, NONE), resources.of(INGRESSES)
         changed = {
             key
@@ -108,12 +109,12 @@ class Translator:
             touched.add(part.host)
         return made
 
-    def _merge(self, name: str) -> None:
+    def _merge(self, name: str, outside: tuple[int, int]) -> None:
         """The oldest Ingress goes first."""
         said = self._said[name]
         if said:
             said.sort(key=lambda entry: entry[0].age)
-            self._parts.put_host(name, hosts.host(name, said))
+            self._parts.put_host(name, hosts.host(name, said, outside))
         else:
             del self._said[name]
             self._parts.put_host(name, None)

@@ -81,7 +81,7 @@ def assemble(
     about_hosts = chain.from_iterable(parts.host_notices.all().values())
     return Result(
         listeners={s.listener.name: s.listener for s in streams} | (listeners(resources, names) if said else {}),
-        tables=_tables(chained, virtual) if said else {},
+        tables=_tables(chained, virtual, resources.outside) if said else {},
         clusters=parts.asked.all() | parts.clusters.all() | {s.cluster.name: s.cluster for s in streams},
         endpoints={backends.vip_name(backend): backends.vip_endpoints(backend) for backend in vips},
         secrets=secrets,
@@ -90,24 +90,25 @@ def assemble(
     )
 
 
-def _tables(chained: dict[str, Chain], virtual: dict[str, VirtualHost]) -> dict[str, RouteTable]:
+def _tables(
+    chained: dict[str, Chain], virtual: dict[str, VirtualHost], outside: tuple[int, int]
+) -> dict[str, RouteTable]:
     """Hosts whose clients need a certificate are in tables of their own, which only their own chains lead to: else who
     names another host in the handshake would get to them without one."""
     open_hosts, closed = dict(virtual), dict[str, list[VirtualHost]]()
     for name, one in chained.items():
         if one.table != TABLE:
             closed.setdefault(one.table, []).append(virtual[name])
-            open_hosts[name] = _locked(virtual[name])
+            open_hosts[name] = _locked(virtual[name], outside)
     tables = {TABLE: tuple(open_hosts.values())} | {name: tuple(group) for name, group in closed.items()}
     return {name: RouteTable(name, group, NOT_FOUND, REQUEST_HEADERS) for name, group in tables.items()}
 
 
-def _locked(virtual: VirtualHost) -> VirtualHost:
+def _locked(virtual: VirtualHost, outside: tuple[int, int]) -> VirtualHost:
     """What such a host is for everybody else: a way to HTTPS."""
     origin = virtual.routes[0].origin if virtual.routes else None
-    first = replace(routes.root(), headers=(routes.PLAIN_HTTP,))
-    way = Route("to https", first, routes.TO_HTTPS, origin=origin)
-    return replace(virtual, routes=(way, Route("misdirected", routes.root(), _MISDIRECTED, origin=origin)))
+    way = routes.to_https("", routes.root(), origin, outside)
+    return replace(virtual, routes=(*way, Route("misdirected", routes.root(), _MISDIRECTED, origin=origin)))
 
 
 def _virtual_hosts(parts: Parts) -> tuple[dict[str, VirtualHost], list[Notice]]:

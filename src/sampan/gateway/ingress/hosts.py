@@ -52,7 +52,8 @@ class Host:
     special: bool = False
 
 
-def host(name: str, said: Said) -> Host:
+def host(name: str, said: Said, outside: tuple[int, int]) -> Host:
+    """`outside`: see `Resources`."""
     stable = [(c, p) for c, p in said if c.canary is None]
     notices: list[Notice] = []
     locations = _locations(name, stable, notices)
@@ -63,7 +64,7 @@ def host(name: str, said: Said) -> Host:
         locations.append(default)
     alternatives = _alternatives(name, said, locations, notices)
     certificate = next((p.certificate for _, p in stable if p.certificate), None)
-    made = routes.Made([], {}, {})
+    made = routes.Made(outside)
     _fill(made, name, stable, locations, alternatives, notices, regex=regex, certificate=certificate is not None)
     chain = _chain(name, stable, locations, certificate, made, notices)
     aliases = tuple((alias, c.ref) for c, p in stable for alias in p.aliases)
@@ -147,10 +148,9 @@ def _fill(
     secure = [routes.redirects_to_https(one.behavior, certificate=certificate) for one in locations]
     everything = all(secure) and bool(locations) and not any(routes.exempt(one) for one in locations)
     if everything:
-        first = Match(PathMatch("/", PathKind.PREFIX), headers=(routes.PLAIN_HTTP,))
-        made.routes.append(Route("to https", first, routes.TO_HTTPS, origin=locations[0].origin))
+        made.routes += routes.to_https("", routes.root(), locations[0].origin, made.outside)
     exact = {one.path for one in locations if one.kind == paths.EXACT}
-    for location, to_https in zip(locations, secure, strict=True):
+    for location, redirected in zip(locations, secure, strict=True):
         if regex and (why := _no_regex(location)):
             notices.append(_notice(location.ref, "InvalidPath", f"{location.origin.field}: {why}"))
             continue
@@ -159,7 +159,7 @@ def _fill(
             f"{location.kind} {location.path}" if location.origin.field != "spec.defaultBackend" else "default backend"
         )
         canary = alternatives.get((location.path, location.kind))
-        routes.add(made, location, match, label, canary, to_https=to_https and not everything)
+        routes.add(made, location, match, label, canary, secure=redirected and not everything)
 
 
 def _no_regex(location: Location) -> str:

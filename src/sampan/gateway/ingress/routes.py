@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sampan.gateway.ingress import backends, paths
 from sampan.gateway.ingress.model import Backend, Behavior, Canary, Location, Upstream
@@ -13,6 +13,7 @@ from sampan.ir import (
     HeaderChanges,
     Kind,
     Match,
+    Origin,
     PathKind,
     PathMatch,
     Policies,
@@ -27,7 +28,7 @@ from sampan.ir import (
 PLAIN_HTTP = ValueMatch("x-forwarded-proto", "http")
 _SECURE = ValueMatch("x-forwarded-proto", "https")
 _CHALLENGE = "/.well-known/acme-challenge"  # never redirected, never asked for a password
-TO_HTTPS = Redirect(308, scheme="https")
+_TO_HTTPS = Redirect(308, scheme="https")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,29 @@ class Alternative:
     upstream: Upstream
 
 
+def to_https(name: str, where: Match, origin: Origin | None, outside: tuple[int, int]) -> list[Route]:
+    """Plain HTTP goes to HTTPS: where the client came in by this machine's port, by this machine's port.
+
+    `outside`: see `Resources`.
+    """
+    http, https = outside
+    plain = _with(where, PLAIN_HTTP)
+    made = [Route(f"{name} to https".lstrip(), plain, _TO_HTTPS, origin=origin)]
+    if http not in (0, 80) and https not in (0, 443):
+        by_port = ValueMatch(":authority", f":{http}", Kind.SUFFIX)
+        action = replace(_TO_HTTPS, port=https)
+        made.insert(0, Route(f"{name} to https by port".lstrip(), _with(plain, by_port), action, origin=origin))
+    return made
+
+
 @dataclass(slots=True)
 class Made:
-    """Routes with the clusters they lead to."""
+    """Routes with the clusters they lead to. `outside`: see `Resources`."""
 
-    routes: list[Route]
-    clusters: dict[str, Cluster]
-    vips: dict[str, Backend]
+    outside: tuple[int, int]
+    routes: list[Route] = field(default_factory=list)
+    clusters: dict[str, Cluster] = field(default_factory=dict)
+    vips: dict[str, Backend] = field(default_factory=dict)
 
     def target(self, backend: Backend, upstream: Upstream, location: Location, weight: int = 1) -> Target:
         cluster = backends.cluster(backend, upstream, location.origin)
@@ -63,11 +80,11 @@ def exempt(location: Location) -> bool:
     return location.path.startswith(_CHALLENGE)
 
 
-def add(made: Made, location: Location, match: Match, name: str, canary: Alternative | None, *, to_https: bool) -> None:
-    """Append the location's routes, the more special ones first. `to_https`: plain HTTP is redirected."""
+def add(made: Made, location: Location, match: Match, name: str, canary: Alternative | None, *, secure: bool) -> None:
+    """Append the location's routes, the more special ones first. `secure`: plain HTTP is redirected."""
     behavior, origin = location.behavior, location.origin
-    if to_https and not exempt(location):
-        made.routes.append(Route(f"{name} to https", _with(match, PLAIN_HTTP), TO_HTTPS, origin=origin))
+    if secure and not exempt(location):
+        made.routes += to_https(name, match, origin, made.outside)
     if behavior.denied:
         made.routes.append(Route(name, match, behavior.denied, origin=origin))
         return
