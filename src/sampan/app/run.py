@@ -74,7 +74,7 @@ def _serve(given: argparse.Namespace) -> int:
     return 0
 
 
-def _relax_collector() -> None:
+def relax_collector() -> None:
     """The cyclic collector walks all cached objects, which have no cycles: it need not come often."""
     gc.collect()
     gc.freeze()
@@ -91,7 +91,7 @@ async def _until_told(process: Process, ready: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await process.start()
-    _relax_collector()
+    relax_collector()
     ready()
     try:
         await stop.wait()

@@ -7,7 +7,7 @@ import gc
 import os
 import resource
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from apiserver import ApiServer, running
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from sampan.app.run import relax_collector
 from sampan.base.http import connection
 from sampan.store.memory import MemoryStore
 
@@ -30,6 +31,16 @@ AUTH = b"Authorization: Bearer root\r\n"
 def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused clients get less time to read why."""
     monkeypatch.setattr(connection, "_LINGER", 0.2)
+
+
+@pytest.fixture(autouse=True)
+def collector() -> Iterator[None]:
+    """As in the real process: else it walks all that this test run has in memory for each large body."""
+    before = gc.get_threshold()
+    relax_collector()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
 
 
 def play(folder: Path, test: Callable[[ApiServer], Awaitable[None]], **options: Any) -> None:
