@@ -72,12 +72,3 @@ def test_result_kinds() -> None:
     assert cel.compile("1 == 1", ()).kind == "bool"
     assert cel.compile("'a'", ()).kind == "string"
     assert cel.compile("self.a", ("self",)).kind == "dyn"
-
-
-def test_patterns_are_go_s_and_linear() -> None:
-    matches = cel.matcher(r'^[a-z]+\d?"x$')
-    assert matches('abc1"x')
-    assert not matches('abc"x\n')
-    assert not cel.matcher(r"^(a+)+$")("a" * 50000 + "b")
-    with pytest.raises(cel.CompileError, match="missing"):
-        cel.matcher("(")

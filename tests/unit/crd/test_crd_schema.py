@@ -363,7 +363,7 @@ def test_a_small_definition_is_fine_and_gets_its_names():
         ({"type": "object", "properties": {"a": {"type": "string", "anyOf": [{"type": "string"}]}}}, ".properties[a].anyOf[0].type: Forbidden: must be empty to be structural"),
         ({"type": "object", "anyOf": [{"properties": {"b": {}}}]}, ".properties[b]: Required value: because it is defined in s.anyOf[0].properties[b]"),
         ({"type": "object", "properties": {"a": {"type": "array", "items": STRING, "uniqueItems": True}}}, ".properties[a].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic"),
-        ({"type": "object", "properties": {"a": {"type": "string", "pattern": "("}}}, '.properties[a].pattern: Invalid value: "(": must be a valid regular expression, but isn\'t: invalid regular expression: missing ): ('),
+        ({"type": "object", "properties": {"a": {"type": "string", "pattern": "("}}}, '.properties[a].pattern: Invalid value: "(": must be a valid regular expression, but isn\'t: error parsing regexp: missing ): ('),
         ({"type": "object", "properties": {"metadata": {"type": "object", "properties": {"labels": {"type": "object"}}}}}, ".properties[metadata]: Forbidden: must not specify anything other than name and generateName, but metadata is implicitly specified"),
         ({"type": "object", "properties": {"a": {"type": "array", "items": STRING, "x-kubernetes-list-type": "bag"}}}, '.properties[a].x-kubernetes-list-type: Unsupported value: "bag": supported values: "atomic", "map", "set"'),
         ({"type": "object", **rule("1 + 1")}, '.x-kubernetes-validations[0].rule: Invalid value: "1 + 1": cel expression must evaluate to a bool'),

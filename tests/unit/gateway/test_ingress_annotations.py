@@ -90,6 +90,8 @@ def test_golden_documentation_is_the_table() -> None:
         ("/(?(1)a)", "condition"),
         (r"/\Kx", r"\K"),
         ("/a\\", "ends in a single"),
+        ("/([a-z]{1,900}){1,900}", "invalid repetition size: {1,900}"),
+        ("/" + "(foo|bar|[a-z]{900})" * 60, "instructions of RE2"),
     ],
 )
 def test_what_re2_has_not_is_named(text: str, what: str) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from sampan import ir
+from sampan.base.regex import NotRe2
 from sampan.xds.build import Builder
 from sampan.xds.simulate import Request, Stage, Walk, simulate
 from sampan.xds.simulate.passwords import correct
 from sampan.xds.simulate.paths import canonical
-from sampan.xds.simulate.regex import NotRe2, replace_all, whole
+from sampan.xds.simulate.regex import replace_all, whole
 
 ORIGIN = ir.Origin("ingresses.networking.k8s.io", "default", "web", "spec.rules[0].http.paths[0]")
 ONE = ir.Forward((ir.Target("one"),))
@@ -140,10 +141,10 @@ def test_replacements_are_re2s(pattern: str, substitution: str, text: str, resul
 
 
 def test_patterns_match_the_whole_text_and_are_re2s() -> None:
-    assert whole("/a|/b")("/b")
-    assert not whole("/a|/b")("/bc")
+    assert whole("/a|/b", "/b")
+    assert not whole("/a|/b", "/bc")
     with pytest.raises(NotRe2):
-        whole("(?=a)")
+        whole("(?=a)", "a")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ Sources: https://github.com/google/cel-spec, https://kubernetes.io/docs/referenc
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -89,21 +89,6 @@ def _environment(variables: tuple[str, ...]) -> Any:
         library.extension(),
     ]
     return cel.NewEnv(variables=dict.fromkeys(variables, cel.Type.DYN), extensions=extensions)
-
-
-def matcher(pattern: str) -> Callable[[str], bool]:
-    """`pattern` as a test of texts: RE2, the syntax of Go's regexp, in linear time. Raises CompileError."""
-    program = check(f"self.matches({_quote(pattern)})", ("self",))
-    try:
-        program.evaluate({"self": ""})
-    except EvaluationError as error:
-        raise CompileError(str(error)) from None
-    return lambda text: bool(program.evaluate({"self": text}))
-
-
-def _quote(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
-    return f'"{escaped}"'
 
 
 def _text(text: str) -> str:

@@ -12,14 +12,14 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from datetime import date
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from sampan.api import cel, fields
+from sampan.api import fields
 from sampan.api.crd.node import Schema
 from sampan.api.status import FieldError
+from sampan.base import regex
 
 
 def json_type(value: Any) -> str:
@@ -70,16 +70,11 @@ def of_string(schema: Schema, value: str, path: str) -> Iterable[FieldError]:
     if high is not None and len(value) > high:
         yield fields.too_long(path, high)
     pattern = schema.get("pattern")
-    if pattern and not _matcher(pattern)(value):
+    if pattern and not regex.compiled(pattern).search(value):
         yield body(path, value, f"should match '{pattern}'")
     check = FORMATS.get(schema.get("format") or "")
     if check is not None and not check(value):
         yield body(path, value, f"must be of type {schema['format']}: {fields.quote(value)}")
-
-
-@lru_cache(maxsize=4096)
-def _matcher(pattern: str) -> Callable[[str], bool]:
-    return cel.matcher(pattern)
 
 
 def of_number(schema: Schema, value: float, path: str) -> Iterable[FieldError]:

@@ -12,6 +12,7 @@ from sampan.api import cel, fields
 from sampan.api.crd import rules
 from sampan.api.crd.node import Schema
 from sampan.api.status import FieldError
+from sampan.base import regex
 
 ROOT, ITEM, FIELD = "at the root", "for specified array items", "for specified object fields"
 _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
@@ -147,9 +148,10 @@ def _extensions(schema: Schema, path: str) -> Iterator[FieldError]:
             yield fields.invalid(f"{path}.type", schema.get("type", ""), text)
     if pattern := schema.get("pattern"):
         try:
-            cel.matcher(pattern)
-        except cel.CompileError as error:
-            yield fields.invalid(f"{path}.pattern", pattern, f"must be a valid regular expression, but isn't: {error}")
+            regex.compiled(pattern)
+        except regex.NotRe2 as error:
+            why = f"must be a valid regular expression, but isn't: error parsing regexp: {error}"
+            yield fields.invalid(f"{path}.pattern", pattern, why)
 
 
 def _lists(schema: Schema, path: str) -> Iterator[FieldError]:

@@ -10,6 +10,8 @@ import functools
 import re
 from dataclasses import dataclass
 
+from sampan.base import regex
+
 _GROUPS = (
     ("(?=", "look-ahead (?=…)"),
     ("(?!", "negative look-ahead (?!…)"),
@@ -38,6 +40,7 @@ _ESCAPES = {
 }
 _REPEAT = re.compile(r"\{(\d+)(,(\d*))?\}")
 _MOST = 1000  # RE2's largest repetition
+LARGEST = 50_000  # program; proxies take twice that, as some are put into larger ones
 
 
 class Unsupported(ValueError):
@@ -81,7 +84,14 @@ def _scanned(text: str) -> tuple[str, _Scan]:
         raise Unsupported("a [ is not closed")
     if scan.open:
         raise Unsupported("a ( is not closed")
-    return "".join(made), scan
+    pattern = "".join(made)
+    try:
+        size = regex.compiled(pattern).programsize
+    except regex.NotRe2 as error:
+        raise Unsupported(f"RE2, the engine of Envoy, refuses it: {error}") from None
+    if size > LARGEST:
+        raise Unsupported(f"it takes {size} instructions of RE2, the engine of Envoy; {LARGEST} are allowed")
+    return pattern, scan
 
 
 def _outside(scan: _Scan) -> str:

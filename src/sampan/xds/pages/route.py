@@ -7,10 +7,10 @@ from ipaddress import ip_address
 from typing import Any
 
 from sampan.api.status import bad_request
+from sampan.base.regex import NotRe2
 from sampan.xds.pages.config import origin
 from sampan.xds.pages.query import Query, View, number, of_kind, one
 from sampan.xds.simulate import End, Request, Step, Walk, simulate
-from sampan.xds.simulate.regex import NotRe2
 
 
 def route(view: View, query: Query) -> Any:

@@ -60,7 +60,7 @@ _PATHS = {"path": "exact", "prefix": "prefix", "path_separated_prefix": "path pr
 def _path(match: Message, bare: str) -> str:
     kind = match.WhichOneof("path_specifier")
     if kind == "safe_regex":
-        fits = whole(match.safe_regex.regex)(bare)
+        fits = whole(match.safe_regex.regex, bare)
     elif kind in _PATHS:
         wanted = str(getattr(match, kind))
         given = bare if _case_sensitive(match) else bare.lower()
@@ -89,7 +89,7 @@ def string_matches(wanted: Message, text: str) -> bool:
     """A StringMatcher."""
     kind = wanted.WhichOneof("match_pattern")
     if kind == "safe_regex":
-        return whole(wanted.safe_regex.regex)(text)
+        return whole(wanted.safe_regex.regex, text)
     value = str(getattr(wanted, kind))
     if wanted.ignore_case:
         value, text = value.lower(), text.lower()
@@ -129,7 +129,7 @@ def _header_value(wanted: Message, kind: str, value: str) -> bool:
         number = value.strip()
         return number.lstrip("+-").isdecimal() and wanted.range_match.start <= int(number) < wanted.range_match.end
     if kind == "safe_regex_match":
-        return whole(wanted.safe_regex_match.regex)(value)
+        return whole(wanted.safe_regex_match.regex, value)
     name = kind.removesuffix("_match")
     return bool(_STRINGS[name](getattr(wanted, kind), value))
 

@@ -1,0 +1,26 @@
+"""RE2, the engine of Envoy, Go and CEL: linear in the text; without look-around and back-references."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from sampan.base.errors import SampanError
+
+
+class NotRe2(SampanError):
+    """A pattern that RE2 refuses; the text is its own."""
+
+
+@lru_cache(maxsize=4096)
+def compiled(pattern: str) -> Any:
+    """With the methods of re.Pattern, and `programsize`. Raises NotRe2."""
+    import re2  # C++, loaded when somebody has a pattern
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        text = error.args[0]
+        raise NotRe2(text.decode(errors="replace") if isinstance(text, bytes) else str(text)) from None
