@@ -63,6 +63,18 @@ def test_clients_of_a_host_with_auth_tls_need_a_certificate(lab: EnvoyLab, tmp_p
     assert not [name for name in _secure(lab, "basic.x", pem, auth=True)["headers"] if name.startswith("ssl-client")]
 
 
+def test_who_is_asked_for_permission_is_told_the_clients_address_not_what_the_client_says(lab: EnvoyLab) -> None:
+    asks = {"auth-url": "http://auth.default.svc.cluster.local:8080/auth"}
+    services: list[dict[str, Any]] = [{"kind": "Service", "name": "web"}]
+    services.append({"kind": "Service", "name": "auth", "ports": [8080]})
+    ingress = {"kind": "Ingress", "name": "asked", "annotations": asks, "rules": ["asked.x / Prefix web:80"]}
+    push(lab, translate(ingresscases.made([*services, ingress])))
+    url, forged = f"http://x:{ingresscases.HTTP}/", {"x-forwarded-for": "203.0.113.9", "x-real-ip": "203.0.113.9"}
+    refused = lab.request(url, headers={"host": "asked.x", **forged})
+    assert refused.status == 401
+    assert {name: refused.seen["headers"][name] for name in forged} == dict.fromkeys(forged, "127.0.0.1")
+
+
 def test_passthrough_leaves_the_bytes_alone(lab: EnvoyLab) -> None:
     """The lab's upstream speaks no TLS: what comes through is its complaint about a ClientHello, not Envoy's TLS."""
     push(lab, translate(ingresscases.resources(_case("annotations-backend"))))

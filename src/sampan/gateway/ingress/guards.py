@@ -94,6 +94,8 @@ def external(read: Read, look: Look, namespace: str) -> tuple[ExternalAuth, Clus
         "X-Original-Method": "%REQ(:method)%",
         "X-Sent-From": "nginx-ingress-controller",
         "X-Real-IP": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+        # Instead of the client's own, to which Envoy has added the address by now.
+        "X-Forwarded-For": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
         "X-Auth-Request-Redirect": redirect if redirect == _PATH else variables(redirect, "auth-request-redirect"),
     }
     if "auth-method" in values:
