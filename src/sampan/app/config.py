@@ -28,6 +28,8 @@ NODE_PORTS = (30000, 32767)
 MAX_NODES = 100
 HISTORY_SECONDS = 86400.0
 HISTORY_BYTES = 256 * 1024 * 1024
+PROXY_LEAF = "gateway"  # in the cluster's pki: the proxies' client certificate
+PROXY_USER = "sampan:proxy:sampan-system/gateway"  # … and whom it names: their kind
 # (seconds, bytes) of history asked for, None where nothing is
 Wanted = tuple[float | None, int | None]
 

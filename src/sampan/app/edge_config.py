@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 from datetime import timedelta
 
-from sampan.app.config import Cluster
+from sampan.app.config import PROXY_LEAF, Cluster
 from sampan.base import fs
 from sampan.base.clock import Clock
-from sampan.gateway.deployment import KIND, Edge
+from sampan.gateway.deployment import Edge
 from sampan.ir import Secret
 
-XDS_PORT = 15012  # Istio's number for the same: TLS, with the client certificate below
-LEAF = "gateway"  # in the cluster's pki: the proxies' client certificate
-USER = f"sampan:proxy:{KIND}"  # … and whom it names
+XDS_PORT = 15012  # Istio's number for the same: TLS, with the proxies' client certificate
 DEFAULT_CERTIFICATE = "ingress-default"  # in the cluster's pki
 DEFAULT_CERTIFICATE_NAME = "Kubernetes Ingress Controller Fake Certificate"  # what users know from ingress-nginx
 DEFAULT_CERTIFICATE_DAYS = 3650
@@ -24,8 +22,8 @@ def edge_config(cluster: Cluster) -> Edge:
     pki, plan = cluster.pki, cluster.plan
     return Edge(
         xds=f"{plan.host_ip}:{XDS_PORT}",
-        certificate=(pki / f"{LEAF}.crt").read_bytes(),
-        key=(pki / f"{LEAF}.key").read_bytes(),
+        certificate=(pki / f"{PROXY_LEAF}.crt").read_bytes(),
+        key=(pki / f"{PROXY_LEAF}.key").read_bytes(),
         ca=(pki / "ca.crt").read_bytes(),
         snapshots=str(cluster.snapshots),
         host_ports=cluster.edge_ports,

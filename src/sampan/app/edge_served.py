@@ -14,8 +14,8 @@ from dataclasses import replace
 
 from sampan.api import meta
 from sampan.api.meta import Key, Obj
-from sampan.app.config import DOMAIN, Cluster
-from sampan.app.edge_config import USER, XDS_PORT
+from sampan.app.config import DOMAIN, PROXY_USER, Cluster
+from sampan.app.edge_config import XDS_PORT
 from sampan.base import log
 from sampan.base.clock import Clock
 from sampan.base.errors import UserError
@@ -63,7 +63,7 @@ class Served:
         self._publish_last()
         self._keeper.start()
         files = {"cert": pki / "server.crt", "key": pki / "server.key", "client_ca": pki / "ca.crt"}
-        await self.xds.start(plan.host_ip, XDS_PORT, users={USER}, **files)
+        await self.xds.start(plan.host_ip, XDS_PORT, users={PROXY_USER}, **files)
         await self._grpc_xds.start_insecure(plan.host_ip, GRPC_PORT)
         self._tasks.start("grpc", self._serve_grpc())
         self._control.on_endpoints = self._endpoints

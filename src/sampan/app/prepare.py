@@ -7,8 +7,8 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
-from sampan.app import claims, edge_config, edge_ports, kubeconfig
-from sampan.app.config import DEFAULT_RUN, DOMAIN, Cluster, Wanted, decide
+from sampan.app import claims, edge_ports, kubeconfig
+from sampan.app.config import DEFAULT_RUN, DOMAIN, PROXY_LEAF, PROXY_USER, Cluster, Wanted, decide
 from sampan.app.supervisor import running
 from sampan.base.clock import SystemClock
 from sampan.base.errors import UserError
@@ -63,7 +63,7 @@ def _certificates(cluster: Cluster) -> None:
     leaves = [
         Leaf("server", "kube-apiserver", hosts=hosts, server=True),
         Leaf("admin", "kubernetes-admin", ("system:masters",), client=True),
-        Leaf(edge_config.LEAF, edge_config.USER, ("sampan:proxies",), client=True),
+        Leaf(PROXY_LEAF, PROXY_USER, ("sampan:proxies",), client=True),
         *(Leaf(f"agent-{n}", f"system:node:{n}", ("system:nodes",), client=True) for n in cluster.plan.nodes),
     ]
     for leaf in leaves:

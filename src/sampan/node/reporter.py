@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from sampan.api import meta
 from sampan.api.meta import Obj
@@ -30,6 +31,8 @@ class _Entry:
     status: Obj | None = None
     sent: Obj | None = None  # None also while nobody knows whether the server took the last one
     delete: bool = False
+    due: float = 0.0  # not before this monotonic time
+    retry: float = FIRST_RETRY
     newer: asyncio.Event = field(default_factory=asyncio.Event)  # than the status that is being sent
 
 
@@ -63,24 +66,38 @@ class Reporter:
         self._dirty.pop(uid, None)
 
     async def run(self) -> None:
-        """Send for ever."""
-        retry = FIRST_RETRY
+        """Send for ever. A pod whose status is refused waits by itself: the others go on."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            for uid in list(self._dirty):
+            await self._something_due()
+            now = self._clock.monotonic()
+            for uid in [uid for uid in self._dirty if self._entries[uid].due <= now]:
                 if uid not in self._dirty:
                     continue
                 del self._dirty[uid]
                 try:
                     await self._send(uid)
-                    retry = FIRST_RETRY
                 except (SampanError, OSError) as error:
                     _log.warning("the status of pod %s is not written yet: %s", uid, error)
-                    if uid in self._entries:
-                        self._mark(uid)
-                    await self._clock.sleep(retry)
-                    retry = min(retry * 2, LAST_RETRY)
+                    if entry := self._entries.get(uid):
+                        self._dirty[uid] = None
+                        entry.due = self._clock.monotonic() + entry.retry
+                        entry.retry = min(entry.retry * 2, LAST_RETRY)
+                else:
+                    if entry := self._entries.get(uid):
+                        entry.retry = FIRST_RETRY
+
+    async def _something_due(self) -> None:
+        """A mark, or the end of the shortest wait."""
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
+        if self._dirty:
+            rest = min(self._entries[uid].due for uid in self._dirty) - self._clock.monotonic()
+            waits.append(asyncio.ensure_future(self._clock.sleep(max(0.0, rest))))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+        self._wake.clear()
 
     def _entry(self, pod: Obj) -> _Entry:
         entry = self._entries.setdefault(meta.uid(pod), _Entry(pod))

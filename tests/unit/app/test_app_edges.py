@@ -314,3 +314,15 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     assert not taken()
     with pytest.raises(FileNotFoundError), exclusive(tmp_path / "nowhere"):
         pass
+
+
+# -- the time of `up`
+
+
+def test_up_does_not_load_what_only_its_processes_need() -> None:
+    """Each of these takes tens of milliseconds before the first process is started."""
+    script = "import sys, sampan.app.prepare; print(*sys.modules)"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    )
+    assert not loaded & {"sampan.ir", "sampan.gateway", "sampan.xds", "sampan.server", "google.protobuf", "grpc"}

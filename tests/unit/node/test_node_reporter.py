@@ -13,7 +13,7 @@ from sampan.api import meta
 from sampan.api.status import unavailable
 from sampan.base.clock import FakeClock
 from sampan.base.tasks import Tasks
-from sampan.node.reporter import Reporter
+from sampan.node.reporter import LAST_RETRY, Reporter
 
 Obj = dict[str, Any]
 ANSWER_LIMIT = 30.0  # seconds that the HTTP client waits for an answer
@@ -30,6 +30,7 @@ class AwayClient(FakeClient):
         self.here = asyncio.Event()
         self.here.set()
         self.loses_answers = False
+        self.refuses = ""
         self.taken: list[str] = []
 
     async def update_status(self, resource: str, obj: Obj) -> Obj:
@@ -42,6 +43,8 @@ class AwayClient(FakeClient):
             here.cancel()
         if not self.here.is_set():
             raise unavailable("did not answer in time")
+        if self.refuses == meta.name(obj):
+            raise unavailable("not this one")
         answer = await super().update_status(resource, obj)
         self.taken.append(readiness(obj))
         if self.loses_answers:
@@ -155,5 +158,21 @@ def test_a_status_whose_answer_was_lost_is_not_believed_away():
         reporter.report(pod, status("True"))
         await clock.advance(10)
         assert readiness(client.find("pods", "web", "ns")) == "True"
+
+    play(story)
+
+
+def test_a_pod_whose_status_is_refused_does_not_hold_up_the_others():
+    async def story(client, reporter, clock, pod):
+        other = await client.create("pods", {"metadata": {"name": "other", "namespace": "ns"}, "spec": {}, "status": {}})
+        client.refuses = "web"
+        reporter.report(pod, status("False"))
+        await clock.advance(60)
+        reporter.report(other, status("True"))
+        await clock.advance(0)
+        assert readiness(client.find("pods", "other", "ns")) == "True"
+        client.refuses = ""
+        await clock.advance(LAST_RETRY)
+        assert readiness(client.find("pods", "web", "ns")) == "False"
 
     play(story)
