@@ -12,6 +12,7 @@ from functools import partial
 
 from sampan.api import meta, pods
 from sampan.api.meta import Key, Obj
+from sampan.api.patch import merge
 from sampan.api.status import ApiError
 from sampan.client.env import After, Controller, Env
 from sampan.controllers import job_pods, job_status
@@ -118,11 +119,8 @@ class Jobs:
         old = job.get("status") or {}
         if old == status:
             return job
-        patch = {k: v for k, v in status.items() if old.get(k) != v} | {k: None for k in old if k not in status}
-        if "uncountedTerminatedPods" in patch:
-            uncounted = status["uncountedTerminatedPods"]
-            patch["uncountedTerminatedPods"] = {k: uncounted.get(k) for k in ("succeeded", "failed")}
-        new = await patch_exactly(env, RESOURCE, job, {"status": patch}, subresource="status")
+        patch = {"status": merge.difference(old, status)}
+        new = await patch_exactly(env, RESOURCE, job, patch, subresource="status")
         self._written[key] = int(new["metadata"]["resourceVersion"])
         return new
 

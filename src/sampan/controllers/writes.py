@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from sampan.api import meta
 from sampan.api.meta import Obj
+from sampan.api.patch import merge
 from sampan.api.status import ApiError
 from sampan.client.env import Env
 from sampan.client.types import Preconditions
@@ -20,9 +21,9 @@ async def write_status(env: Env, resource: str, obj: Obj, status: Obj) -> None:
     old = obj.get("status") or {}
     if old == status:
         return
-    patch = {k: v for k, v in status.items() if old.get(k) != v} | {k: None for k in old if k not in status}
+    patch = {"status": merge.difference(old, status)}
     try:
-        await env.client.patch(resource, meta.name(obj), meta.namespace(obj), {"status": patch}, subresource="status")
+        await env.client.patch(resource, meta.name(obj), meta.namespace(obj), patch, subresource="status")
     except ApiError as error:
         if error.code != 404:
             raise

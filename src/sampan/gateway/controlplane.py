@@ -19,7 +19,7 @@ from sampan.base.errors import SampanError
 from sampan.base.latest import Latest
 from sampan.base.tasks import Tasks
 from sampan.client.events import EventRecorder
-from sampan.client.informer import Informer
+from sampan.client.informer import Handler, Informer
 from sampan.client.types import Client
 from sampan.gateway import deployment, ports
 from sampan.gateway.endpoints import EndpointIndex
@@ -85,6 +85,8 @@ class ControlPlane:
         self._recorders = {name: EventRecorder(client, clock, component=name) for name in COMPONENTS}
         self._writer = Writer(client, clock, self._recorders)
         self._refused: set[Notice] = set()
+        self._touched: set[Ref] = set()  # objects that changed since the last look at the cluster
+        self._unwritten: set[Ref] = set()  # … and up to it, since the writer's last look
         self.needed = asyncio.Event()
         self.decided = asyncio.Event()  # `needed` was looked at once
         self.result: Latest[tuple[Resources, Result]] = Latest((Resources({}), Result()))
@@ -95,7 +97,7 @@ class ControlPlane:
     def start(self, custom: Iterable[str]) -> None:
         """Begin to watch; `custom` are the custom resources that are served now."""
         for resource in CORE:
-            self._informers[resource].add_handler(self._changed)
+            self._informers[resource].add_handler(self._changes(resource))
         for own in (self._pods, self._own):
             own.add_handler(lambda old, new: self._due.set())
         self._informers["services"].add_handler(lambda old, new: self._told(self.endpoints.service_changed(old, new)))
@@ -116,7 +118,7 @@ class ControlPlane:
             self._dirty.set()
         for resource in sorted(served - self._following.keys()):
             informer = self._informers[resource] = Informer(self._client, resource, clock=self._clock)
-            informer.add_handler(self._changed)
+            informer.add_handler(self._changes(resource))
             self._following[resource] = self._tasks.start(f"informer/{resource}", informer.run())
 
     async def stop(self) -> None:
@@ -148,12 +150,14 @@ class ControlPlane:
             self._dirty.clear()
             began = self._clock.monotonic()
             resources = self._resources()
+            touched, self._touched = self._touched, set()
             if not self.needed.is_set() and wanted(resources):
                 self.needed.set()
                 self._tasks.start("write", self._write())
             self.decided.set()
             if not self.needed.is_set():
                 continue
+            self._unwritten |= touched
             try:
                 # Pure, over a frozen look at the cluster: it may take its time without keeping anybody waiting.
                 result = await asyncio.to_thread(self._translator.translate, resources)
@@ -176,8 +180,9 @@ class ControlPlane:
             self._due.clear()
             began = self._clock.monotonic()
             resources, result = self.result.value
-            self._writer.tell((*result.notices, *self._refused), resources)
-            done = await self._writer.statuses(result.statuses, resources)
+            touched, self._unwritten = self._unwritten, set()
+            self._writer.tell((*result.notices, *self._refused), resources, touched)
+            done = await self._writer.statuses(result.statuses, resources, touched)
             try:
                 await ensure(self._client, deployment.manifests(self._edge, stream_ports(resources)))
                 await ensure(self._client, ports.objects(resources, list(self._pods.snapshot().values())))
@@ -203,8 +208,12 @@ class ControlPlane:
             outside=self._edge.host_ports,
         )
 
-    def _changed(self, old: Obj | None, new: Obj | None) -> None:
-        self._dirty.set()
+    def _changes(self, resource: str) -> Handler:
+        def changed(old: Obj | None, new: Obj | None) -> None:
+            self._touched.add(Ref(resource, *meta.key(new or old or {})))
+            self._dirty.set()
+
+        return changed
 
     def _told(self, changed: Mapping[str, Endpoints]) -> None:
         if changed:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from sampan.api import meta
 from sampan.api.meta import Obj
+from sampan.api.patch import merge
 from sampan.api.status import ApiError
 from sampan.base import log
 from sampan.base.clock import Clock
@@ -22,61 +23,61 @@ _IDENTITIES = (("type",), ("name",), ("parentRef", "controllerName"), ("ancestor
 class Writer:
     """`recorders`: component → who writes its events.
 
-    What was found in order is looked at again only when the object or what is wanted is another one: by identity, as
-    there are thousands of them and mostly one changed.
+    There are thousands of objects and mostly one of them changed: looked at are those that the caller names as touched,
+    and those about which something else is wanted than before.
     """
 
     def __init__(self, client: Client, clock: Clock, recorders: Mapping[str, Recorder]) -> None:
         self._client = client
         self._clock = clock
         self._recorders = recorders
-        self._in_order: dict[Ref, tuple[Obj, Obj]] = {}
-        self._told: dict[Notice, tuple[Obj, str]] = {}
+        self._wanted: Mapping[Ref, Obj] = {}
+        self._again: set[Ref] = set()
+        self._told: dict[Notice, str] = {}
 
-    async def statuses(self, statuses: Mapping[Ref, Obj], resources: Resources) -> bool:
-        """Make each object's status what it shall be; False when some could not be written: try again."""
-        done = True
+    async def statuses(self, statuses: Mapping[Ref, Obj], resources: Resources, touched: Set[Ref]) -> bool:
+        """Make each object's status what it shall be; False when some could not be written: try again.
+
+        `touched`: objects that are others in `resources` than they were in the last one.
+        """
         now = meta.timestamp(self._clock.now())
-        before, self._in_order = self._in_order, {}
-        for ref, status in statuses.items():
+        before, self._wanted = self._wanted, statuses
+        look = [ref for ref, status in statuses.items() if before.get(ref) is not status]
+        look += [ref for ref in touched | self._again if ref in statuses]
+        self._again = set()
+        for ref in dict.fromkeys(look):
             obj = _object(resources, ref)
             if obj is None:
                 continue
-            known = before.get(ref)
-            if known is None or known[0] is not obj or known[1] is not status:
-                old = obj.get("status") or {}
-                wanted = stamped(status, old, now)
-                if wanted != old:
-                    done &= await self._write(ref, old, wanted)
-                    continue
-                known = (obj, status)
-            self._in_order[ref] = known
-        return done
+            old = obj.get("status") or {}
+            wanted = stamped(statuses[ref], old, now)
+            if wanted != old and not await self._write(ref, old, wanted):
+                self._again.add(ref)
+        return not self._again
 
     async def _write(self, ref: Ref, old: Obj, wanted: Obj) -> bool:
-        patch = {k: v for k, v in wanted.items() if old.get(k) != v} | {k: None for k in old if k not in wanted}
+        patch = {"status": merge.difference(old, wanted)}
         try:
-            await self._client.patch(ref.resource, ref.name, ref.namespace, {"status": patch}, subresource="status")
+            await self._client.patch(ref.resource, ref.name, ref.namespace, patch, subresource="status")
         except ApiError as error:
             if error.code != 404:
                 _log.warning("status of %s %s/%s: %s", *ref, error)
                 return False
         return True
 
-    def tell(self, notices: Iterable[Notice], resources: Resources) -> None:
+    def tell(self, notices: Sequence[Notice], resources: Resources, touched: Set[Ref]) -> None:
         """Events for what is new since the last time, and again when the object itself was changed."""
-        before, self._told = self._told, {}
-        for notice in notices:
+        told = self._told
+        for notice in [notice for notice in notices if notice not in told or notice.about in touched]:
             obj = _object(resources, notice.about)
             if obj is None:
                 continue
-            known = before.get(notice)
-            if known is None or known[0] is not obj:
-                state = _state(obj)
-                if known is None or known[1] != state:
-                    self._recorders[notice.component].event(obj, notice.type, notice.reason, notice.message)
-                known = (obj, state)
-            self._told[notice] = known
+            state = _state(obj)
+            if told.get(notice) != state:
+                told[notice] = state
+                self._recorders[notice.component].event(obj, notice.type, notice.reason, notice.message)
+        if len(told) > len(notices):
+            self._told = {notice: told[notice] for notice in notices if notice in told}
 
 
 def _object(resources: Resources, ref: Ref) -> Obj | None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sampan.api import patch, selectors
 from sampan.api.kinds import SCHEME
+from sampan.api.patch import merge
 from sampan.api.status import ApiError
 
 DEPLOYMENT = SCHEME.by_id["deployments.apps"]
@@ -107,6 +108,21 @@ def test_a_merge_patch_twice_is_the_same_as_once(labels):
     assert once == twice
     kept = {"a": "b"} | {k: v for k, v in labels.items() if v is not None}
     assert (once["metadata"].get("labels") or {}) == {k: v for k, v in kept.items() if labels.get(k, "") is not None}
+
+
+WITHOUT_NULL = st.recursive(
+    st.integers(0, 3) | st.text("ab", max_size=2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+)
+OBJECTS = st.dictionaries(st.sampled_from("abcd"), WITHOUT_NULL, max_size=4)
+
+
+@settings(max_examples=400, deadline=None)
+@given(old=OBJECTS, new=OBJECTS)
+def test_a_difference_makes_the_one_of_the_other(old, new):
+    made = merge.difference(old, new)
+    assert (made == {}) == (old == new)
+    assert merge.apply(orjson.loads(orjson.dumps(old)), made) == new
 
 
 SELECTOR_TEXT = st.text(alphabet="ab01-_./ ,=!()<>inot\\é\0", max_size=30)

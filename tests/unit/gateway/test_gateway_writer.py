@@ -62,13 +62,14 @@ def look(obj):
 def test_an_event_is_told_again_only_when_the_user_changed_the_object():
     recorder = Recorder()
     writer = Writer(FakeClient(), FakeClock(), {"sampan-gateway": recorder})
-    notice = Notice(Ref(GATEWAYS, "d", "g"), "Invalid", "no")
-    writer.tell([notice], look(gateway()))
-    writer.tell([notice], look(gateway(addresses=["written by us"])))
+    ref = Ref(GATEWAYS, "d", "g")
+    notice = Notice(ref, "Invalid", "no")
+    writer.tell([notice], look(gateway()), {ref})
+    writer.tell([notice], look(gateway(addresses=["written by us"])), {ref})
     assert len(recorder.said) == 1
-    writer.tell([notice], look(gateway(generation=2)))
-    writer.tell([], look(gateway(generation=2)))
-    writer.tell([notice], look(gateway(generation=2)))
+    writer.tell([notice], look(gateway(generation=2)), {ref})
+    writer.tell([], look(gateway(generation=2)), set())
+    writer.tell([notice], look(gateway(generation=2)), set())
     assert recorder.said == [("g", "Warning", "Invalid", "no")] * 3
 
 
@@ -82,7 +83,7 @@ def test_a_status_is_written_when_it_differs_and_loses_what_is_no_longer_there()
 
         async def write():
             now = client.find(INGRESSES, "g", "d")
-            return await writer.statuses({ref: wanted}, Resources({INGRESSES: {Key("d", "g"): now}}))
+            return await writer.statuses({ref: wanted}, Resources({INGRESSES: {Key("d", "g"): now}}), {ref})
 
         assert await write()
         assert client.find(INGRESSES, "g", "d")["status"] == wanted
@@ -92,6 +93,9 @@ def test_a_status_is_written_when_it_differs_and_loses_what_is_no_longer_there()
         client.fail("patch", INGRESSES, conflict(INGRESSES, "g"))
         wanted = {"loadBalancer": {}}
         assert not await write(), "to be tried again"
+        now = Resources({INGRESSES: {Key("d", "g"): client.find(INGRESSES, "g", "d")}})
+        assert await writer.statuses({ref: wanted}, now, set()), "and it is, though nothing changed"
+        assert client.find(INGRESSES, "g", "d")["status"] == wanted
 
     asyncio.run(story())
 

@@ -15,6 +15,19 @@ def apply(obj: Obj, patch: Any) -> Obj:
     return _merge(obj, patch)
 
 
+def difference(old: Obj, new: Obj) -> Obj:
+    """The patch that makes `new` of `old`, {} when they are equal. Neither may hold null: a patch cannot say that."""
+    patch: Obj = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            if inner := difference(before, value):
+                patch[key] = inner
+        elif before != value:
+            patch[key] = value
+    return patch
+
+
 def _merge(target: Any, patch: Obj) -> Obj:
     result: Obj = target if isinstance(target, dict) else {}
     for key, value in patch.items():
