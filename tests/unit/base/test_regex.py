@@ -14,6 +14,12 @@ def test_patterns_are_go_s_and_linear() -> None:
     assert not compiled(r"^(a+)+$").search("a" * 50000 + "b")
 
 
+def test_bytes_are_as_envoy_takes_them() -> None:
+    assert compiled(r"[\x{100}-\x{10FFFF}]").search("\u2603")
+    with pytest.raises(NotRe2, match="escape"):
+        compiled(rb"[\x{100}-\x{10FFFF}]")
+
+
 @pytest.mark.parametrize(
     ("pattern", "why"),
     [("(", "missing"), ("a(?=b)", "perl operator"), ("([a-z]{1,900}){1,900}", "repetition size"), (r"(a)\1", "escape")],

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from sampan import ir
 from sampan.api.meta import Obj
 from sampan.gateway.gatewayapi.backends import Found, Way, cluster
-from sampan.gateway.gatewayapi.matches import Unusable
+from sampan.gateway.gatewayapi.matches import MOST, Unusable
 from sampan.gateway.gatewayapi.memo import View
 from sampan.gateway.gatewayapi.references import From, Wrong
 
+# The schema's, which does not look at the names in `remove`.
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,256}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -59,14 +61,22 @@ def read(site: Site, filters: Iterable[Obj]) -> Effects:
 
 
 def _request_headers(site: Site, effects: Effects, spec: Obj) -> None:
-    effects.request_headers = _headers(spec)
+    effects.request_headers = _headers(spec, "requestHeaderModifier")
 
 
 def _response_headers(site: Site, effects: Effects, spec: Obj) -> None:
-    effects.response_headers = _headers(spec)
+    effects.response_headers = _headers(spec, "responseHeaderModifier")
 
 
-def _headers(spec: Obj) -> ir.HeaderChanges:
+def _headers(spec: Obj, where: str) -> ir.HeaderChanges:
+    """Raises Unusable for what an Envoy refuses with the whole table of routes."""
+    for how in ("set", "add", "remove"):
+        for entry in spec.get(how) or ():
+            name = entry if how == "remove" else entry["name"]
+            if not _HEADER.fullmatch(name):
+                raise Unusable(f"{where}.{how}: {name!r} is no name of a header")
+            if name.lower() == "host":
+                raise Unusable(f"{where}.{how}: Host cannot be changed so, urlRewrite.hostname sets it")
     # The values are the user's: nothing in them is a command.
     pairs = {
         how: tuple((h["name"].lower(), h["value"].replace("%", "%%")) for h in spec.get(how) or ())
@@ -148,15 +158,18 @@ def _external_auth(site: Site, effects: Effects, spec: Obj) -> None:
         effects.broken = True
         return
     said = spec.get(spec["protocol"].lower()) or {}
+    largest = (spec.get("forwardBody") or {}).get("maxSize", 0)
+    if largest < 0:
+        raise Unusable(f"externalAuth.forwardBody.maxSize: {largest} is no size")
     namespace = spec["backendRef"].get("namespace") or site.by.namespace
     effects.auth = ir.ExternalAuth(
         name,
         f"{spec['backendRef']['name']}.{namespace}",
-        said.get("path", "") if not grpc else "",
+        said.get("path", "").replace("%", "%%") if not grpc else "",
         request_headers=tuple(header.lower() for header in said.get("allowedHeaders") or ()),
         response_headers=tuple(header.lower() for header in said.get("allowedResponseHeaders") or ()),
         grpc=grpc,
-        body_limit=(spec.get("forwardBody") or {}).get("maxSize", 0),
+        body_limit=min(largest, MOST),
     )
 
 

@@ -17,6 +17,7 @@ from sampan.gateway.ingress.pcre import Unsupported, to_re2
 _HOW = {"Exact": ir.Kind.EXACT, "RegularExpression": ir.Kind.REGEX}
 _PATHS = {"Exact": ir.PathKind.EXACT, "PathPrefix": ir.PathKind.SEGMENTS, "RegularExpression": ir.PathKind.REGEX}
 _RANK = {"Exact": 2, "RegularExpression": 1, "PathPrefix": 0}
+MOST = 0xFFFFFFFF  # that Envoy can count: larger numbers mean the same
 _ANY, _PATTERN, _NAMED = range(3)
 
 
@@ -57,10 +58,11 @@ def of_grpc(match: Obj) -> tuple[ir.Match, Rank]:
     tier = _NAMED if service or method else _ANY
     if wanted.get("type", "Exact") == "RegularExpression":
         tier = _PATTERN
-        pattern = (
-            f"/{_regex(service, 'service') if service else '[^/]+'}/{_regex(method, 'method') if method else '[^/]+'}"
+        parts = (
+            f"(?:{_regex(text, what)})" if text else "[^/]+"
+            for text, what in ((service, "service"), (method, "method"))
         )
-        path = ir.PathMatch(pattern, ir.PathKind.REGEX)
+        path = ir.PathMatch("/" + "/".join(parts), ir.PathKind.REGEX)
     elif service and method:
         path = ir.PathMatch(f"/{service}/{method}", ir.PathKind.EXACT)
     elif service:
@@ -86,6 +88,6 @@ def _values(wanted: list[Obj] | tuple[()], what: str, lower: bool = False) -> tu
 
 def _regex(pattern: str, where: str) -> str:
     try:
-        return to_re2(pattern)
+        return to_re2(pattern) or "(?:)"  # Envoy takes no empty one
     except Unsupported as error:
         raise Unusable(f"{where} {pattern!r}: {error}") from None

@@ -96,6 +96,6 @@ def _authority(view: View, by: From, ref: Obj, invalid_kind: str) -> bytes | Wro
     if config is None:
         return Wrong("InvalidCACertificateRef", f"ConfigMap {namespace}/{name} does not exist")
     try:
-        return pem.roots(config.get("data") or {})
+        return pem.roots_of(config.get("data") or {})
     except pem.Unusable as error:
         return Wrong("InvalidCACertificateRef", f"ConfigMap {namespace}/{name}: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -12,12 +13,14 @@ from sampan.api.meta import Key, Obj
 from sampan.gateway.gatewayapi import filters
 from sampan.gateway.gatewayapi.backends import Found, Way, cluster
 from sampan.gateway.gatewayapi.filters import Effects, Site
-from sampan.gateway.gatewayapi.matches import Rank, Unusable, of_grpc, of_http
+from sampan.gateway.gatewayapi.matches import MOST, Rank, Unusable, of_grpc, of_http
 from sampan.gateway.gatewayapi.memo import View
 from sampan.gateway.gatewayapi.names import KINDS, age
 from sampan.gateway.gatewayapi.references import From, Wrong
 
 _ANY_PATH: tuple[Obj, ...] = ({},)
+_COOKIE = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")  # RFC 6265
+_LONGEST = 500_000_000.0  # seconds, as good as for ever; Envoy refuses durations of some centuries
 _RETRY_ON = ("connect-failure", "refused-stream", "reset")
 
 
@@ -193,7 +196,7 @@ def _forward(rule: Obj, effects: Effects) -> ir.Forward:
 
 
 def _seconds(text: str | None) -> float:
-    return (duration.parse(text) or 0.0) if text else 0.0
+    return min(duration.parse(text) or 0.0, _LONGEST) if text else 0.0
 
 
 def _retry(rule: Obj) -> ir.Retry:
@@ -202,7 +205,7 @@ def _retry(rule: Obj) -> ir.Retry:
     if spec is None:
         return ir.UNSENT
     return ir.Retry(
-        spec.get("attempts", 1),
+        min(spec.get("attempts", 1), MOST),
         _RETRY_ON,
         tuple(spec.get("codes") or ()),
         _seconds(spec.get("backoff")),
@@ -216,9 +219,11 @@ def _session(rule: Obj, obj: Obj, number: int) -> ir.SessionCookie | None:
         return None
     if spec.get("type", "Cookie") != "Cookie":
         raise Unusable(f"sessionPersistence of type {spec['type']} is not supported, Cookie is")
+    if (name := spec.get("sessionName")) and not _COOKIE.fullmatch(name):
+        raise Unusable(f"sessionPersistence.sessionName: {name!r} is no name of a cookie")
     lifetime = (spec.get("cookieConfig") or {}).get("lifetimeType", "Session")
     ttl = _seconds(spec.get("absoluteTimeout")) if lifetime == "Permanent" else 0.0
-    return ir.SessionCookie(spec.get("sessionName") or f"sampan-{meta.name(obj)}-{number}", ttl=ttl)
+    return ir.SessionCookie(name or f"sampan-{meta.name(obj)}-{number}", ttl=ttl)
 
 
 def _of_path(session: ir.SessionCookie | None, match: ir.Match) -> ir.SessionCookie | None:

@@ -82,7 +82,7 @@ TABLE: Mapping[str, Annotation] = {
         v.one_of("HTTP", "HTTPS", "GRPC", "GRPCS", "AUTO_HTTP", "FCGI", fold=True),
         "HTTP, HTTPS, GRPC, GRPCS, AUTO_HTTP (as the client came); FCGI is refused",
     ),
-    "proxy-connect-timeout": _works(v.seconds, "seconds to connect (5)"),
+    "proxy-connect-timeout": _works(v.some_seconds, "seconds to connect (5)"),
     "proxy-read-timeout": _works(v.seconds, "seconds without a byte of the answer (60)"),
     "proxy-send-timeout": _works(v.seconds, "seconds without a byte of the request (60); the longer of both counts"),
     "proxy-next-upstream": _works(

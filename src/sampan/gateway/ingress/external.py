@@ -58,16 +58,16 @@ def variables(text: str, annotation: str) -> str:
 
 
 def asked(look: Look, url: str, annotation: str) -> Asked:
-    """The cluster for a URL: of a Service of this cluster when the host is one, else of a name that is resolved."""
+    """The cluster for a URL: of a Service of this cluster when the host is one, else of a name that is resolved.
+
+    `url`: as `values.url` has read it.
+    """
     parts = urlsplit(url)
     host = parts.hostname or ""
     if "$" in parts.netloc or "$" in parts.scheme or not host:
         raise Problem(f"{PREFIX}{annotation}: {url!r} has a variable in its scheme or host, which is not supported")
     secure = parts.scheme == "https"
-    try:
-        port = parts.port or (443 if secure else 80)
-    except ValueError:
-        raise Problem(f"{PREFIX}{annotation}: {url!r} has no valid port") from None
+    port = parts.port or (443 if secure else 80)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Asked(_cluster(look, host, port, secure), host, variables(path, annotation))
 

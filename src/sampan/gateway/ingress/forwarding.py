@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from sampan.gateway.ingress import guards
 from sampan.gateway.ingress.annotations import PREFIX, Read
 from sampan.gateway.ingress.external import Problem, asked
 from sampan.gateway.ingress.look import Look
 from sampan.gateway.ingress.model import Extras
+from sampan.gateway.ingress.values import url
 from sampan.ir import UNSENT, BasicAuth, Forward, HeaderChanges, Mirror, Retry
 
 _UNLIMITED_TRIES = 10
@@ -50,9 +50,7 @@ def _mirrors(read: Read, look: Look, extras: Extras) -> tuple[Mirror, ...]:
         return ()
     target = values["mirror-target"].replace("$request_uri", "").strip()
     try:
-        if urlsplit(target).scheme not in ("http", "https"):
-            raise Problem(f'{PREFIX}mirror-target: {target!r} is no URL, as in "https://test.example.com$request_uri"')
-        to = asked(look, target, "mirror-target")
+        to = asked(look, _url(target), "mirror-target")
         if to.path != "/":
             raise Problem(f"{PREFIX}mirror-target: a copy keeps the path of the request, {to.path!r} cannot be set")
     except Problem as problem:
@@ -60,6 +58,14 @@ def _mirrors(read: Read, look: Look, extras: Extras) -> tuple[Mirror, ...]:
         return ()
     extras.clusters.append(to.cluster)
     return (Mirror(to.cluster.name, host=values.get("mirror-host", to.host)),)
+
+
+def _url(target: str) -> str:
+    try:
+        return url(target)
+    except ValueError:
+        example = "https://test.example.com$request_uri"
+        raise Problem(f'{PREFIX}mirror-target: {target!r} is no URL, as in "{example}"') from None
 
 
 def request_headers(values: dict[str, Any], auth: BasicAuth | None) -> HeaderChanges:

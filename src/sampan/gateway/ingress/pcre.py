@@ -38,8 +38,9 @@ _ESCAPES = {
     "N": "\\N",
     "e": "\\e",
 }
-_REPEAT = re.compile(r"\{(\d+)(,(\d*))?\}")
+_REPEAT = re.compile(r"\{([0-9]+)(,([0-9]*))?\}")
 _MOST = 1000  # RE2's largest repetition
+_LONGEST_REPEAT = 100  # characters: Python reads numbers of some thousand digits only
 LARGEST = 50_000  # program; proxies take twice that, as some are put into larger ones
 
 
@@ -86,7 +87,7 @@ def _scanned(text: str) -> tuple[str, _Scan]:
         raise Unsupported("a ( is not closed")
     pattern = "".join(made)
     try:
-        size = regex.compiled(pattern).programsize
+        size = regex.compiled(pattern.encode()).programsize
     except regex.NotRe2 as error:
         raise Unsupported(f"RE2, the engine of Envoy, refuses it: {error}") from None
     if size > LARGEST:
@@ -148,7 +149,7 @@ def _repeat(scan: _Scan) -> str:
             scan.at += 1
             return "\\{"  # PCRE reads it literally
         token = found[0]
-        if max(int(found[1]), int(found[3] or 0)) > _MOST:
+        if len(token) > _LONGEST_REPEAT or max(int(found[1]), int(found[3] or 0)) > _MOST:
             raise Unsupported(f"{token} repeats more than {_MOST} times")
         if found[3] and int(found[3]) < int(found[1]):
             raise Unsupported(f"{token} has its numbers in the wrong order")
@@ -183,11 +184,22 @@ def _escape(scan: _Scan) -> str:
         raise Unsupported(f"the back-reference \\{char} is not possible with RE2, the engine of Envoy")
     if char in _ESCAPES:
         raise Unsupported(f"{_ESCAPES[char]} is not possible with RE2, the engine of Envoy")
+    if char == "Q":
+        return _quoted(scan)
     scan.at += 2
+    if char == "E":  # of no \\Q: nothing
+        return ""
     if char.isalpha() or char.isdigit() or not char.isascii():
-        known = char in "aftnrvxdDsSwWbBAzpPQEC0"
+        known = char in "aftnrvxdDsSwWbBAzpPC0"
         return f"\\{char}" if known else char
     return f"\\{char}" if re.match(r"[^\w\s]", char) else char
+
+
+def _quoted(scan: _Scan) -> str:
+    """\\Q…\\E is text. Spelled out, as one that is not closed would run on into the pattern that this is put into."""
+    inside, _, _ = scan.text[scan.at + 2 :].partition("\\E")
+    scan.at += 2 + len(inside)  # the \\E is looked at next
+    return re.escape(inside)
 
 
 def _open_class(scan: _Scan) -> str:

@@ -17,7 +17,10 @@ _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _HEADER = re.compile(r"[A-Za-z0-9_-]+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\*\.)?[A-Za-z0-9.-]+(:\d+)?|\*|null")
 _NAME = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-_HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d+)?")
+_HOST = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]+)?")
+_LONGEST_HOST = 253  # of DNS; Envoy takes 255 for SNI
+_CONTROL = "\x00-\x1f\x7f"  # in no header, so in no path and no URL
+_LONGEST = 1_000_000_000  # seconds; Envoy's durations end somewhere
 _SECONDS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -44,14 +47,22 @@ def integer(low: int, high: int) -> Reader:
 
 def seconds(text: str) -> float:
     """nginx counts timeouts in seconds; its own suffixes are understood too."""
-    found = re.fullmatch(r"(\d+)(ms|[smhd]?)", text.strip())
-    if not found:
-        raise ValueError('seconds, as in "60"')
-    return int(found[1]) * _SECONDS[found[2]]
+    found = re.fullmatch(r"([0-9]{1,12})(ms|[smhd]?)", text.strip())
+    value = int(found[1]) * _SECONDS[found[2]] if found else _LONGEST + 1
+    if value > _LONGEST:
+        raise ValueError(f'seconds, as in "60" (at most {_LONGEST})')
+    return value
+
+
+def some_seconds(text: str) -> float:
+    value = seconds(text)
+    if not value:
+        raise ValueError("seconds, more than 0")
+    return value
 
 
 def size(text: str) -> int:
-    found = re.fullmatch(r"(\d+)([bkmg]?)", text.strip().lower())
+    found = re.fullmatch(r"([0-9]{1,12})([bkmg]?)", text.strip().lower())
     if not found:
         raise ValueError('a size, as in "8m" (k, m or g; 0 is no limit)')
     return int(found[1]) * _UNITS[found[2]]
@@ -98,7 +109,7 @@ def cidrs(text: str) -> tuple[str, ...]:
         found = [ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip()]
     except ValueError:
         raise ValueError(allowed) from None
-    if not found:
+    if not found or "%" in text:  # an interface's (fe80::1%eth0)
         raise ValueError(allowed)
     return tuple(sorted({str(network) for network in found}))
 
@@ -138,14 +149,23 @@ def origins(text: str) -> tuple[str, ...]:
 
 def url(text: str) -> str:
     """Absolute, http or https; $variables are looked at by who uses it."""
-    parts = urlsplit(text.strip())
-    if parts.scheme not in ("http", "https", "$scheme") or not parts.netloc or re.search(r"[\s\"'{};]", text.strip()):
-        raise ValueError('a URL, as in "https://example.com/path"')
+    allowed = 'a URL, as in "https://example.com/path"'
+    if re.search(rf"[\s\"'{{}};{_CONTROL}]", text.strip()):
+        raise ValueError(allowed)
+    try:
+        parts = urlsplit(text.strip())
+        parts.port  # noqa: B018 - raises for what is none
+    except ValueError:
+        raise ValueError(allowed) from None
+    if parts.scheme not in ("http", "https", "$scheme") or not parts.netloc:
+        raise ValueError(allowed)
+    if len(parts.hostname or "") > _LONGEST_HOST:
+        raise ValueError(f"{allowed} (the name of a host has at most {_LONGEST_HOST} characters)")
     return text.strip()
 
 
 def path(text: str) -> str:
-    if not re.fullmatch(r"/[^\s\"';{}]*", text.strip()):
+    if not re.fullmatch(rf"/[^\s\"';{{}}{_CONTROL}]*", text.strip()):
         raise ValueError('a path, as in "/app"')
     return text.strip()
 
@@ -153,8 +173,10 @@ def path(text: str) -> str:
 def rewrite(text: str) -> str:
     r"""A path with captures, or a URL to redirect to. nginx's other variables have no counterpart."""
     target = text.strip()
-    if re.search(r"\$(?!\d)|[\s\"';{}?]", target) or not re.match(r"/|\$\d|https?://[^/$]+", target):
+    if re.search(rf"\$(?![0-9])|[\s\"';{{}}?{_CONTROL}]", target) or not re.match(r"/|\$[0-9]|https?://[^/$]+", target):
         raise ValueError('a path with $1, $2, … for what the path captures, as in "/$2"')
+    if target.startswith("http"):
+        url(target)
     return target
 
 
@@ -171,14 +193,14 @@ def name(text: str) -> str:
 
 
 def host(text: str) -> str:
-    if not _HOST.fullmatch(text.strip()):
+    if not _HOST.fullmatch(text.strip()) or len(text.strip()) > _LONGEST_HOST:
         raise ValueError('a host name, as in "internal.example.com"')
     return text.strip()
 
 
 def hosts(text: str) -> tuple[str, ...]:
     found = tuple(sorted({part.strip().lower() for part in text.split(",") if part.strip()}))
-    if not found or any(not _HOST.fullmatch(part) or ":" in part for part in found):
+    if not found or any(not _HOST.fullmatch(part) or ":" in part or len(part) > _LONGEST_HOST for part in found):
         raise ValueError("host names with commas between (nginx's ~regular expressions are not supported)")
     return found
 
