@@ -8,7 +8,7 @@ import ingresscases
 import pytest
 
 from sampan.api.meta import Key, copy
-from sampan.gateway.ingress import Translator, translate
+from sampan.gateway.ingress import Translator, compile, translate
 from sampan.gateway.types import Resources
 
 INGRESSES = ingresscases.PLURALS["Ingress"]
@@ -104,3 +104,33 @@ def _seconds(work) -> float:
     start = time.process_time()
     work()
     return time.process_time() - start
+
+
+def test_a_fault_of_ours_is_said_on_the_ingress_that_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are served, and it is again once it is another."""
+    real = compile.behavior
+
+    def faulty(read, look, namespace, name, extras):
+        if name == "odd" and "app-root" in read.values:
+            raise ZeroDivisionError("nobody thought of it")
+        return real(read, look, namespace, name, extras)
+
+    monkeypatch.setattr(compile, "behavior", faulty)
+    odd = {
+        "kind": "Ingress",
+        "name": "odd",
+        "rules": ["odd.example / Prefix web:80"],
+        "annotations": {"app-root": "/a"},
+    }
+    good = {"kind": "Ingress", "name": "good", "rules": ["good.example / Prefix web:80"]}
+    resources = ingresscases.made([{"kind": "Service", "name": "web"}, odd, good])
+    translator = Translator()
+    result = translator.translate(resources)
+    assert [host.domains for host in result.tables["ingress"].hosts] == [("good.example",)]
+    (told,) = [notice for notice in result.notices if notice.reason == "InternalError"]
+    assert told.about.name == "odd"
+    assert "nobody thought of it" in told.message
+    mended = copy(resources.of(INGRESSES)[Key("default", "odd")])
+    mended["metadata"]["annotations"] = {}
+    result = translator.translate(changed(resources, INGRESSES, odd=mended))
+    assert [host.domains for host in result.tables["ingress"].hosts] == [("good.example",), ("odd.example",)]

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 
 from sampan import ir
 from sampan.api.meta import Obj
+from sampan.gateway import headers
 from sampan.gateway.gatewayapi.backends import Found, Way, cluster
 from sampan.gateway.gatewayapi.matches import MOST, Unusable
 from sampan.gateway.gatewayapi.memo import View
 from sampan.gateway.gatewayapi.references import From, Wrong
 
-# The schema's, which does not look at the names in `remove`.
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,256}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -70,18 +69,18 @@ def _response_headers(site: Site, effects: Effects, spec: Obj) -> None:
 
 def _headers(spec: Obj, where: str) -> ir.HeaderChanges:
     """Raises Unusable for what an Envoy refuses with the whole table of routes."""
-    for how in ("set", "add", "remove"):
-        for entry in spec.get(how) or ():
-            name = entry if how == "remove" else entry["name"]
-            if not _HEADER.fullmatch(name):
-                raise Unusable(f"{where}.{how}: {name!r} is no name of a header")
-            if name.lower() == "host":
-                raise Unusable(f"{where}.{how}: Host cannot be changed so, urlRewrite.hostname sets it")
     # The values are the user's: nothing in them is a command.
     pairs = {
         how: tuple((h["name"].lower(), h["value"].replace("%", "%%")) for h in spec.get(how) or ())
         for how in ("set", "add")
     }
+    for how, found in pairs.items():
+        for name, value in found:
+            if why := headers.wrong(name, value):
+                raise Unusable(f"{where}.{how}: {name!r} {why}")
+    for name in spec.get("remove") or ():
+        if why := headers.wrong_name(name):
+            raise Unusable(f"{where}.remove: {name!r} {why}")
     return ir.HeaderChanges(pairs["set"], pairs["add"], tuple(name.lower() for name in spec.get("remove") or ()))
 
 
@@ -118,11 +117,14 @@ def _redirect(site: Site, effects: Effects, spec: Obj) -> None:
 def _path(spec: Obj | None) -> ir.Rewrite | None:
     if not spec:
         return None
-    if spec["type"] == "ReplaceFullPath":
-        return ir.Rewrite(full=spec.get("replaceFullPath") or "/")
-    if spec["type"] == "ReplacePrefixMatch":
-        return ir.Rewrite(prefix=spec.get("replacePrefixMatch") or "/")
-    raise Unusable(f"path modifier {spec['type']} is not known")
+    fields = {"ReplaceFullPath": "replaceFullPath", "ReplacePrefixMatch": "replacePrefixMatch"}
+    if spec["type"] not in fields:
+        raise Unusable(f"path modifier {spec['type']} is not known")
+    field_ = fields[spec["type"]]
+    value = spec.get(field_) or "/"
+    if re.search(r"[\x00-\x1f\x7f]", value):
+        raise Unusable(f"{field_}: {value!r} has control characters, which no path may have")
+    return ir.Rewrite(full=value) if field_ == "replaceFullPath" else ir.Rewrite(prefix=value)
 
 
 def _cors(site: Site, effects: Effects, spec: Obj) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sampan import ir
 from sampan.api import duration, meta
 from sampan.api.meta import Key, Obj
+from sampan.base import log
 from sampan.gateway.gatewayapi import filters
 from sampan.gateway.gatewayapi.backends import Found, Way, cluster
 from sampan.gateway.gatewayapi.filters import Effects, Site
@@ -21,6 +22,7 @@ from sampan.gateway.gatewayapi.references import From, Wrong
 _ANY_PATH: tuple[Obj, ...] = ({},)
 _COOKIE = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")  # RFC 6265
 _LONGEST = 500_000_000.0  # seconds, as good as for ever; Envoy refuses durations of some centuries
+_log = log.get("gateway")
 _RETRY_ON = ("connect-failure", "refused-stream", "reset")
 
 
@@ -73,6 +75,11 @@ def compile(view: View, resource: str, obj: Obj, context: Context) -> Compiled:
             routes.extend(_rule(view, kind, resource, obj, number, rule, context, found))
         except Unusable as error:
             dropped.append(f"{rule.get('name') or number}: {error}")
+        except Exception as error:
+            # Of ours: said on the route that shows it. The others must not wait for us.
+            _log.exception("%s %s, rule %d cannot be translated", kind, meta.key(obj), number)
+            text = f"a fault of the gateway's, please report it: {error!r:.200}"
+            dropped.append(f"{rule.get('name') or number}: {text}")
     return Compiled(
         tuple(routes),
         found.clusters,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sampan.api import meta
 from sampan.api.meta import Obj
+from sampan.base import log
 from sampan.gateway.ingress import backends, guards, paths
 from sampan.gateway.ingress.annotations import PREFIX, Read, read_all
 from sampan.gateway.ingress.answers import unavailable
@@ -18,6 +19,7 @@ from sampan.gateway.types import Notice, Ref
 from sampan.ir import ListenerTls, Origin, Respond, Secret
 
 COMPONENT = "nginx-ingress-controller"
+_log = log.get("gateway")
 _INHERITED = ("canary", "affinity", "session-cookie", "load-balance", "upstream-hash-by")
 
 
@@ -56,8 +58,18 @@ def reads_the_same(one: Obj, other: Obj) -> bool:
 
 
 def compiled(ingress: Obj, look: Look) -> Compiled:
+    """A fault of ours is said on the Ingress that shows it, which is left out: the others must not wait for us."""
     ref = Ref(INGRESSES, meta.namespace(ingress), meta.name(ingress))
     age = (str(ingress["metadata"].get("creationTimestamp", "")), ref.namespace, ref.name)
+    try:
+        return _compiled(ingress, look, ref, age)
+    except Exception as error:
+        _log.exception("Ingress %s/%s cannot be translated", ref.namespace, ref.name)
+        text = f"a fault of the gateway's, please report it: {error!r:.200}; the whole Ingress is left out"
+        return Compiled(ref, age, notices=tuple(_notices(ref, [("InternalError", text)])))
+
+
+def _compiled(ingress: Obj, look: Look, ref: Ref, age: tuple[str, str, str]) -> Compiled:
     job = _Job(ingress, look, _annotations(ingress), ref)
     sync = Notice(ref, "Sync", "Scheduled for sync", "Normal", COMPONENT)
     if job.read.refused:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from sampan.gateway import headers
 from sampan.gateway.ingress import guards
 from sampan.gateway.ingress.annotations import PREFIX, Read
 from sampan.gateway.ingress.external import Problem, asked
@@ -94,11 +94,11 @@ def response_headers(read: Read, look: Look, namespace: str) -> HeaderChanges:
         found = look.configmap(namespace, name)
         if found is None:
             raise Problem(f"{PREFIX}custom-headers: ConfigMap {namespace}/{name} does not exist")
-        data: dict[str, str] = found.get("data") or {}
+        data = {key: value.replace("%", "%%") for key, value in sorted((found.get("data") or {}).items())}
         for key, value in data.items():
-            if not re.fullmatch(r"[A-Za-z0-9_-]+", key) or re.search(r"[^\x20-\x7e]", value):
-                raise Problem(f"{PREFIX}custom-headers: {key!r} in ConfigMap {namespace}/{name} is no header")
+            if why := headers.wrong(key, value):
+                raise Problem(f"{PREFIX}custom-headers: {key!r} in ConfigMap {namespace}/{name} {why}")
     except Problem as problem:
         read.told.append(("InvalidAnnotation", f"{problem}; no header is added"))
         return HeaderChanges()
-    return HeaderChanges(set=tuple((k, v.replace("%", "%%")) for k, v in sorted(data.items())))
+    return HeaderChanges(set=tuple(data.items()))

@@ -9,6 +9,7 @@ import base64
 import binascii
 from urllib.parse import parse_qs, quote, urlsplit
 
+from sampan.gateway.headers import wrong
 from sampan.gateway.ingress.annotations import PREFIX, Read
 from sampan.gateway.ingress.external import Asked, Problem, asked, variables
 from sampan.gateway.ingress.look import Look
@@ -105,8 +106,11 @@ def external(read: Read, look: Look, namespace: str) -> tuple[ExternalAuth, Clus
         found = look.configmap(namespace, name)
         if found is None:
             raise Problem(f"{PREFIX}auth-proxy-set-headers: ConfigMap {namespace}/{name} does not exist")
-        data = (found.get("data") or {}).items()
-        headers |= {key: variables(value, "auth-proxy-set-headers") for key, value in sorted(data)}
+        for key, text in sorted((found.get("data") or {}).items()):
+            value = variables(text, "auth-proxy-set-headers")
+            if why := wrong(key, value):
+                raise Problem(f"{PREFIX}auth-proxy-set-headers: {key!r} in ConfigMap {namespace}/{name} {why}")
+            headers[key] = value
     auth = ExternalAuth(
         cluster=to.cluster.name,
         host=to.host,

@@ -181,7 +181,7 @@ def rewrite(text: str) -> str:
 
 
 def prefix(text: str) -> str:
-    if not re.fullmatch(r"/?[\w.~:/-]*", text.strip()):
+    if not re.fullmatch(r"/?[\w.~:/-]{0,4000}", text.strip()):
         raise ValueError('a path without captures, as in "/api" (Envoy cannot put a capture into a header)')
     return text.strip()
 
