@@ -99,6 +99,11 @@ class Served:
             self._building = True
             try:
                 snapshot = await asyncio.to_thread(self._builder.build, whole)
+            except Exception:
+                _log.exception(
+                    "what was translated cannot be built: the proxies keep what they have until it is another"
+                )
+                return
             finally:
                 self._building = False
             self._built = proxy

@@ -163,6 +163,7 @@ class ControlPlane:
                 result = await asyncio.to_thread(self._translator.translate, resources)
             except Exception:
                 _log.exception("a translator failed: the proxies keep what they have")
+                self._translator = Translator()  # what this one remembers is half of a translation
                 continue
             self.result.set((resources, result))
             if self.proxy.set(

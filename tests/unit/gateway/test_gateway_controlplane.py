@@ -7,6 +7,7 @@ from fake_client import FakeClient
 from sampan.base.clock import SystemClock
 from sampan.gateway.controlplane import ControlPlane
 from sampan.gateway.deployment import KIND, NAME, NAMESPACE, Edge
+from sampan.gateway.ingress import hosts as ingress_hosts
 from sampan.ir import Origin, Secret
 
 INGRESSES = "ingresses.networking.k8s.io"
@@ -89,6 +90,27 @@ def test_a_wrong_ingress_is_told_and_the_others_are_served():
         (message,) = await until(lambda: told(client, "bad"))
         assert "server-snippet" in message
         assert told(client, "good") == []
+
+    run(story)
+
+
+def test_a_translation_that_failed_is_forgotten(monkeypatch):
+    """Nothing is lost of what had changed until then."""
+    real, failed = ingress_hosts.host, []
+
+    def faulty(name, *args):
+        if name == "one.example.com" and not failed:
+            failed.append(name)
+            raise ZeroDivisionError("nobody thought of it")
+        return real(name, *args)
+
+    monkeypatch.setattr(ingress_hosts, "host", faulty)
+
+    async def story(client, control):
+        await client.create(INGRESSES, ingress("one", "one.example.com"))
+        await until(lambda: failed)
+        await client.create(INGRESSES, ingress("two", "two.example.com"))
+        await until(lambda: {"one.example.com", "two.example.com"} <= hosts(control))
 
     run(story)
 
