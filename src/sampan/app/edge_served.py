@@ -100,21 +100,19 @@ class Served:
             try:
                 snapshot = await asyncio.to_thread(self._builder.build, whole)
             except Exception:
-                _log.exception(
-                    "what was translated cannot be built: the proxies keep what they have until it is another"
-                )
-                return
+                _log.exception("what was translated cannot be built: proxies keep what they have until it is another")
+            else:
+                self._built = proxy
+                self._publish(snapshot)
             finally:
                 self._building = False
-            self._built = proxy
-            self._publish(snapshot)
             self._endpoints({})  # what changed meanwhile
 
     def _endpoints(self, changed: Mapping[str, Endpoints]) -> None:
         if changed:
             self._grpc_endpoints(changed)
         self._changed |= {name: members for name, members in changed.items() if name in self._mine}
-        if self._changed and not self._building:
+        if self._changed and not self._building and self._snapshot is not None:
             changes, self._changed = self._changed, {}
             self._publish(self._builder.update_endpoints(changes))
 
