@@ -164,7 +164,9 @@ def test_a_status_whose_answer_was_lost_is_not_believed_away():
 
 def test_a_pod_whose_status_is_refused_does_not_hold_up_the_others():
     async def story(client, reporter, clock, pod):
-        other = await client.create("pods", {"metadata": {"name": "other", "namespace": "ns"}, "spec": {}, "status": {}})
+        other = await client.create(
+            "pods", {"metadata": {"name": "other", "namespace": "ns"}, "spec": {}, "status": {}}
+        )
         client.refuses = "web"
         reporter.report(pod, status("False"))
         await clock.advance(60)

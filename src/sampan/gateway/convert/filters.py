@@ -56,18 +56,15 @@ def report(ingress: Obj, notes: Notes) -> None:
 
 def redirect(values: dict[str, Any]) -> Obj | None:
     if "temporal-redirect" in values:
-        url, code = values["temporal-redirect"], values.get("temporal-redirect-code", 302)
+        to, code = values["temporal-redirect"], values.get("temporal-redirect-code", 302)
     elif "permanent-redirect" in values:
-        url, code = values["permanent-redirect"], values.get("permanent-redirect-code", 301)
+        to, code = values["permanent-redirect"], values.get("permanent-redirect-code", 301)
     else:
         return None
-    parts = urlsplit(url)
-    wanted: Obj = {"statusCode": code, "hostname": parts.hostname}
-    if parts.scheme in ("http", "https"):
-        wanted["scheme"] = parts.scheme
-    if parts.port:
-        wanted["port"] = parts.port
-    wanted["path"] = {"type": "ReplaceFullPath", "replaceFullPath": parts.path or "/"}
+    given = {"hostname": to.host, "scheme": to.scheme, "port": to.port}
+    wanted: Obj = {"statusCode": code, **{name: value for name, value in given.items() if value}}
+    if to.path is not None:
+        wanted["path"] = {"type": "ReplaceFullPath", "replaceFullPath": to.path.partition("?")[0]}
     return {"type": "RequestRedirect", "requestRedirect": wanted}
 
 

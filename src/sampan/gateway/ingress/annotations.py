@@ -70,9 +70,9 @@ TABLE: Mapping[str, Annotation] = {
     # redirects
     "ssl-redirect": _works(v.boolean, "308 to HTTPS when the host has TLS (default true)"),
     "force-ssl-redirect": _works(v.boolean, "308 to HTTPS even without TLS"),
-    "permanent-redirect": _works(v.url, "redirects to this URL"),
+    "permanent-redirect": _works(v.away, "redirects to this URL; $scheme, $host and $request_uri are the request's"),
     "permanent-redirect-code": _works(v.redirect_code, "its code (301)"),
-    "temporal-redirect": _works(v.url, "redirects to this URL, before permanent-redirect"),
+    "temporal-redirect": _works(v.away, "the same, before permanent-redirect"),
     "temporal-redirect-code": _works(v.redirect_code, "its code (302)"),
     "from-to-www-redirect": _works(v.boolean, "308 from www.HOST to HOST, or the other way round"),
     "relative-redirects": _lacks("redirects name scheme and host", "false"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Any
-from urllib.parse import urlsplit
 
 from sampan.gateway.ingress import guards
 from sampan.gateway.ingress.annotations import PREFIX, Read
@@ -107,16 +106,13 @@ def canary(values: dict[str, Any]) -> Canary | None:
 def _redirect(values: dict[str, Any]) -> Redirect | None:
     """temporal-redirect goes before permanent-redirect; both are the whole new address."""
     if "temporal-redirect" in values:
-        url, code = values["temporal-redirect"], values.get("temporal-redirect-code", 302)
+        to, code = values["temporal-redirect"], values.get("temporal-redirect-code", 302)
     elif "permanent-redirect" in values:
-        url, code = values["permanent-redirect"], values.get("permanent-redirect-code", 301)
+        to, code = values["permanent-redirect"], values.get("permanent-redirect-code", 301)
     else:
         return None
-    parts = urlsplit(url)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    scheme = "" if parts.scheme == "$scheme" else parts.scheme
-    host, port = parts.hostname or "", parts.port or 0
-    return Redirect(code, scheme, host, port, Rewrite(full=path), keep_query=False)
+    path = None if to.path is None else Rewrite(full=to.path)
+    return Redirect(code, to.scheme, to.host, to.port, path, keep_query=path is None)
 
 
 def _upstream_tls(values: dict[str, Any], look: Look, namespace: str, extras: Extras) -> UpstreamTls:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from sampan.gateway.ingress.pcre import Unsupported, to_re2
@@ -162,6 +162,29 @@ def url(text: str) -> str:
     if len(parts.hostname or "") > _LONGEST_HOST:
         raise ValueError(f"{allowed} (the name of a host has at most {_LONGEST_HOST} characters)")
     return text.strip()
+
+
+class Away(NamedTuple):
+    """Where a redirect leads. "" and 0 keep the request's scheme, host and port; `path` None its path and query."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str | None
+
+
+def away(text: str) -> Away:
+    """A URL in which nginx's $scheme, $host and, at the end, $request_uri stand for what the request has."""
+    whole = text.strip()
+    bare = whole.removesuffix("$request_uri")
+    parts = urlsplit(url(bare))
+    host = "" if parts.hostname in ("$host", "$http_host") else parts.hostname or ""
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if "$" in host + path or (bare != whole and path != "/"):
+        raise ValueError(
+            'of nginx\'s variables only $scheme, $host and $request_uri, as in "https://$host$request_uri"'
+        )
+    return Away(parts.scheme.replace("$scheme", ""), host, parts.port or 0, path if bare == whole else None)
 
 
 def path(text: str) -> str:

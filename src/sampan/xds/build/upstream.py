@@ -69,5 +69,5 @@ def tls_context(tls: ir.UpstreamTls, http2: bool, secrets: Container[str]) -> Me
 
 def _name(name: str) -> Message:
     matcher = common_pb2.SubjectAltNameMatcher
-    kind = matcher.URI if "://" in name else matcher.DNS
+    kind = matcher.URI if ":" in name else matcher.DNS  # "https://…", "urn:…"
     return matcher(san_type=kind, matcher=string_pb2.StringMatcher(exact=name))
