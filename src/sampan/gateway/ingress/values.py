@@ -181,9 +181,7 @@ def away(text: str) -> Away:
     host = "" if parts.hostname in ("$host", "$http_host") else parts.hostname or ""
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if "$" in host + path or (bare != whole and path != "/"):
-        raise ValueError(
-            'of nginx\'s variables only $scheme, $host and $request_uri, as in "https://$host$request_uri"'
-        )
+        raise ValueError("a URL without variables of nginx but $scheme, $host and, at its end, $request_uri")
     return Away(parts.scheme.replace("$scheme", ""), host, parts.port or 0, path if bare == whole else None)
 
 
