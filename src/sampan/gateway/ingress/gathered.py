@@ -25,9 +25,6 @@ class InOrder(Generic[K, V]):
         else:
             self._all.pop(key, None)
 
-    def get(self, key: K) -> V | None:
-        return self._all.get(key)
-
     def all(self) -> dict[K, V]:
         """The reader's own."""
         if self._grown:
