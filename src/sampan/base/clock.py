@@ -30,6 +30,17 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+async def either(clock: Clock, event: asyncio.Event, seconds: float) -> None:
+    """Return when the event is set, or after so many seconds."""
+    timer = asyncio.ensure_future(clock.sleep(max(0.0, seconds)))
+    told = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait((timer, told), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        timer.cancel()
+        told.cancel()
+
+
 class FakeClock:
     """Virtual time for tests: `await clock.advance(s)` wakes the sleepers in order."""
 

@@ -12,6 +12,8 @@ from sampan.ir import Cluster, Endpoints, Listener, RouteTable, Secret
 
 Objects = Mapping[Key, Obj]
 NONE: Objects = MappingProxyType({})
+MOST = 0xFFFFFFFF
+"""That Envoy can count: larger numbers of users mean the same."""
 
 
 class Ref(NamedTuple):

@@ -16,7 +16,7 @@ from sampan.api import meta
 from sampan.api.meta import Key, Obj
 from sampan.api.status import ApiError
 from sampan.base import log
-from sampan.base.clock import Clock
+from sampan.base.clock import Clock, either
 from sampan.base.errors import SampanError
 from sampan.client.informer import Informer
 from sampan.client.types import Client
@@ -144,7 +144,7 @@ class Registration:
                 await self._renew()
                 self.registered.set()
                 retry = FIRST_RETRY
-                await self._sleep(RENEW_SECONDS)
+                await either(self._clock, self._doubted, RENEW_SECONDS)
             except (SampanError, OSError) as error:
                 level = logging.WARNING if retry == FIRST_RETRY else logging.DEBUG
                 _log.log(level, "node %s cannot write its Node or Lease: %s", self._identity.name, error)
@@ -154,15 +154,6 @@ class Registration:
     def _seen(self, old: Obj | None, new: Obj | None) -> None:
         if self.registered.is_set() and (new is None or not meta.is_true(new, "Ready")):
             self._doubted.set()
-
-    async def _sleep(self, seconds: float) -> None:
-        timer = asyncio.ensure_future(self._clock.sleep(seconds))
-        doubted = asyncio.ensure_future(self._doubted.wait())
-        try:
-            await asyncio.wait((timer, doubted), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            timer.cancel()
-            doubted.cancel()
 
     async def _register(self) -> None:
         wanted = node_object(self._identity, self._machine)

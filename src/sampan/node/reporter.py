@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
 
 from sampan.api import meta
 from sampan.api.meta import Obj
 from sampan.api.status import ApiError
 from sampan.base import log
-from sampan.base.clock import Clock
+from sampan.base.clock import Clock, either
 from sampan.base.errors import SampanError
 from sampan.client.types import Client, Preconditions
 
@@ -88,15 +87,11 @@ class Reporter:
 
     async def _something_due(self) -> None:
         """A mark, or the end of the shortest wait."""
-        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
         if self._dirty:
-            rest = min(self._entries[uid].due for uid in self._dirty) - self._clock.monotonic()
-            waits.append(asyncio.ensure_future(self._clock.sleep(max(0.0, rest))))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waits:
-                one.cancel()
+            due = min(self._entries[uid].due for uid in self._dirty)
+            await either(self._clock, self._wake, due - self._clock.monotonic())
+        else:
+            await self._wake.wait()
         self._wake.clear()
 
     def _entry(self, pod: Obj) -> _Entry:

@@ -14,7 +14,7 @@ import orjson
 from sampan.api import meta
 from sampan.api.meta import Obj
 from sampan.base import log
-from sampan.base.clock import Clock
+from sampan.base.clock import Clock, either
 from sampan.base.errors import SampanError
 from sampan.base.fs import write_atomic
 from sampan.base.tasks import Tasks
@@ -153,14 +153,8 @@ class PodWorker:
     async def _sleep(self, until: float | None) -> None:
         if until is None:
             await self._wake.wait()
-            return
-        timer = asyncio.ensure_future(self.tools.clock.sleep(max(0.0, until - self.tools.now())))
-        woken = asyncio.ensure_future(self._wake.wait())
-        try:
-            await asyncio.wait((timer, woken), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            timer.cancel()
-            woken.cancel()
+        else:
+            await either(self.tools.clock, self._wake, until - self.tools.now())
 
     def step(self) -> float | None:
         """One look and what follows from it; the moment of the next look."""

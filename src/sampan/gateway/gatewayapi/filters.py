@@ -10,9 +10,10 @@ from sampan import ir
 from sampan.api.meta import Obj
 from sampan.gateway import headers
 from sampan.gateway.gatewayapi.backends import Found, Way, cluster
-from sampan.gateway.gatewayapi.matches import MOST, Unusable
+from sampan.gateway.gatewayapi.matches import Unusable
 from sampan.gateway.gatewayapi.memo import View
 from sampan.gateway.gatewayapi.references import From, Wrong
+from sampan.gateway.types import MOST
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

@@ -17,7 +17,6 @@ from sampan.gateway.ingress.pcre import Unsupported, to_re2
 _HOW = {"Exact": ir.Kind.EXACT, "RegularExpression": ir.Kind.REGEX}
 _PATHS = {"Exact": ir.PathKind.EXACT, "PathPrefix": ir.PathKind.SEGMENTS, "RegularExpression": ir.PathKind.REGEX}
 _RANK = {"Exact": 2, "RegularExpression": 1, "PathPrefix": 0}
-MOST = 0xFFFFFFFF  # that Envoy can count: larger numbers mean the same
 _ANY, _PATTERN, _NAMED = range(3)
 
 

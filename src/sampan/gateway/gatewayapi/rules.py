@@ -14,10 +14,11 @@ from sampan.base import log
 from sampan.gateway.gatewayapi import filters
 from sampan.gateway.gatewayapi.backends import Found, Way, cluster
 from sampan.gateway.gatewayapi.filters import Effects, Site
-from sampan.gateway.gatewayapi.matches import MOST, Rank, Unusable, of_grpc, of_http
+from sampan.gateway.gatewayapi.matches import Rank, Unusable, of_grpc, of_http
 from sampan.gateway.gatewayapi.memo import View
 from sampan.gateway.gatewayapi.names import KINDS, age
 from sampan.gateway.gatewayapi.references import From, Wrong
+from sampan.gateway.types import MOST
 
 _ANY_PATH: tuple[Obj, ...] = ({},)
 _COOKIE = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")  # RFC 6265

@@ -10,9 +10,9 @@ from sampan.gateway.ingress.annotations import PREFIX, Read
 from sampan.gateway.ingress.external import Problem
 from sampan.gateway.ingress.look import Look
 from sampan.gateway.ingress.model import Extras, Upstream
+from sampan.gateway.types import MOST
 from sampan.ir import Cors, CustomErrors, HeaderChanges, Kind, RateLimit, SessionCookie, ValueMatch
 
-_MOST = 0xFFFFFFFF  # that Envoy's buckets hold
 CORS_METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS")
 CORS_HEADERS = (
     "DNT", "Keep-Alive", "User-Agent", "X-Requested-With", "If-Modified-Since", "Cache-Control", "Content-Type",
@@ -47,9 +47,7 @@ def limits(values: dict[str, Any]) -> tuple[RateLimit, ...]:
     exempt = values.get("limit-allowlist") or values.get("limit-whitelist", ())
     times = values.get("limit-burst-multiplier", 5)
     wanted = ((values.get("limit-rps", 0), 1.0), (values.get("limit-rpm", 0), 60.0))
-    return tuple(
-        RateLimit(n, period, min(n * times + 1, _MOST), exempt=exempt, status=503) for n, period in wanted if n
-    )
+    return tuple(RateLimit(n, period, min(n * times + 1, MOST), exempt=exempt, status=503) for n, period in wanted if n)
 
 
 def session(values: dict[str, Any]) -> SessionCookie | None:

@@ -50,7 +50,7 @@ class Clusters:
         """`secrets`: those of the cluster's that are there."""
         key = (_shape_of(cluster), secrets)
         if self._last[0] != key:
-            if len(self._shapes) > SHAPES:
+            if len(self._shapes) >= SHAPES:
                 self._shapes.clear()
             shared = self._shapes.get(key)
             if shared is None:
